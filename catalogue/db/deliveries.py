@@ -1,0 +1,288 @@
+"""Records of deliveries: announced, moved from state to state, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, delete, func, select
+from sqlalchemy.orm import Session
+
+from catalogue.db.engine import reading, writing
+from catalogue.db.models import STATES, Book, Decision, Delivery, DeliveryFile, Event
+from jobs.errors import ContractRefused, UnexpectedState
+
+Record = dict[str, Any]
+
+MAY_BE_REPLACED = ("announced", "incomplete", "rejected")
+"""States in which a contributor may put another manifest under the same delivery id: nothing of it is in the hub."""
+
+
+def now() -> datetime:
+    """The present instant, in UTC."""
+    return datetime.now(UTC)
+
+
+def split_id(delivery: object) -> tuple[str, str, int]:
+    """``dcir/2024-03/v1`` -> ("dcir", "2024-03", 1). Raises ``UnexpectedState`` for another form."""
+    parts = str(delivery).split("/")
+    if len(parts) != 3 or not parts[2].startswith("v") or not parts[2][1:].isdigit():
+        raise UnexpectedState("A delivery id has the form <source>/<period>/v<n>.")
+    return parts[0], parts[1], int(parts[2][1:])
+
+
+def announce(engine: Engine, delivery: object, manifest: Mapping[str, Any], sha256: str) -> bool:
+    """Record that a contributor announces a delivery by this manifest. True when it is new or was replaced.
+
+    The same manifest again changes nothing. Another manifest under the same id is accepted while nothing of the
+    delivery is in the hub; after that it raises ``ContractRefused``.
+    """
+    source, period, version = split_id(delivery)
+    with writing(engine) as session:
+        row = _lock(session, str(delivery))
+        if row and row.manifest_sha256 == sha256:
+            return False
+        if row and (state := _state(session, row.id)) not in MAY_BE_REPLACED:
+            raise ContractRefused(
+                f"{delivery} is {state} and came again with another manifest.",
+                reason="manifest_changed",
+                next_step="the contributor sends the change as the next version",
+            )
+        if not row:
+            row = Delivery(id=str(delivery), source=source, period=period, version=version, first_seen_at=now())
+            session.add(row)
+        row.manifest_sha256 = sha256
+        row.contract_version = _number(manifest.get("contract_version"))
+        key = manifest.get("stage1_key")
+        row.stage1_key = key[:64] if isinstance(key, str) else None
+        row.files.clear()
+        session.flush()
+        row.files.extend(_files(manifest.get("files")))
+        session.add(Event(delivery_id=row.id, at=now(), state="announced"))
+        return True
+
+
+def _files(files: object) -> Iterable[DeliveryFile]:
+    # a manifest that breaks its contract is recorded as far as it goes; the pull refuses it
+    for position, file in enumerate(files if isinstance(files, list) else []):
+        if isinstance(file, Mapping):
+            yield DeliveryFile(
+                position=position,
+                name=str(file.get("name", ""))[:200],
+                table_name=str(file.get("table", ""))[:200],
+                rows=_number(file.get("rows")) or 0,
+                bytes=_number(file.get("bytes")) or 0,
+                sha256=str(file.get("sha256", ""))[:64],
+            )
+
+
+def _number(value: object) -> int | None:
+    return value if isinstance(value, int) and 0 <= value < 2**63 else None
+
+
+def record_event(
+    engine: Engine,
+    delivery_id: object,
+    state: str,
+    *,
+    reason: str | None = None,
+    run: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> bool:
+    """Add a change of state. False, and nothing added, when the last event already says the same.
+
+    ``run`` is the Airflow run; ``detail`` holds counts and names of tables and rules, never a value of a cell.
+    Raises ``UnexpectedState`` for an unknown state or a delivery that was never announced.
+    """
+    if state not in STATES:
+        raise UnexpectedState("An unknown state was recorded.", reason="state")
+    with writing(engine) as session:
+        _known(_lock(session, str(delivery_id)), delivery_id)
+        last = _last_event(session, str(delivery_id))
+        if last and (last.state, last.reason) == (state, reason) and run in (None, last.run):
+            return False
+        session.add(
+            Event(
+                delivery_id=str(delivery_id),
+                at=now(),
+                state=state,
+                reason=reason,
+                run=run,
+                detail=dict(detail) if detail else None,
+            )
+        )
+        return True
+
+
+def delivery_state(engine: Engine, delivery_id: object) -> str | None:
+    """The present state of a delivery; None when it was never announced."""
+    with reading(engine) as session:
+        return _state(session, str(delivery_id))
+
+
+def set_books(engine: Engine, delivery_id: object, books: Iterable[Mapping[str, Any]]) -> None:
+    """Replace the books of a delivery, one entry per file: ``table, file, rows_in, rows_published, rows_duplicate,
+    rows_settled, rows_quarantined: {reason: rows}``.
+
+    Raises ``UnexpectedState`` when a file's rows in are not published + quarantined + duplicate + settled.
+    """
+    rows = [
+        Book(
+            delivery_id=str(delivery_id),
+            table_name=b["table"],
+            file=b["file"],
+            rows_in=b["rows_in"],
+            rows_published=b["rows_published"],
+            rows_duplicate=b["rows_duplicate"],
+            rows_settled=b["rows_settled"],
+            rows_quarantined={k: int(v) for k, v in sorted(b["rows_quarantined"].items()) if v},
+        )
+        for b in books
+    ]
+    for row in rows:
+        _must_balance(row)
+    with writing(engine) as session:
+        _known(_lock(session, str(delivery_id)), delivery_id)
+        session.execute(delete(Book).where(Book.delivery_id == str(delivery_id)))
+        session.add_all(rows)
+
+
+def refuse_books(engine: Engine, delivery_id: object, reason: str) -> None:
+    """Book every row that would have been published as quarantined for ``reason``: the whole delivery is refused."""
+    with writing(engine) as session:
+        _known(_lock(session, str(delivery_id)), delivery_id)
+        for row in session.scalars(select(Book).where(Book.delivery_id == str(delivery_id))):
+            if row.rows_published:
+                held = row.rows_quarantined.get(reason, 0)
+                row.rows_quarantined = {**row.rows_quarantined, reason: held + row.rows_published}
+                row.rows_published = 0
+
+
+def _must_balance(row: Book) -> None:
+    parts = [row.rows_published, row.rows_duplicate, row.rows_settled, *row.rows_quarantined.values()]
+    if min(row.rows_in, *parts) < 0 or row.rows_in != sum(parts):
+        raise UnexpectedState(
+            f"The books of {row.delivery_id}, {row.table_name} do not balance: {row.rows_in} in, {sum(parts)} out.",
+            reason="books",
+            next_step="report this, the lake was not changed by it",
+        )
+
+
+def list_deliveries(
+    engine: Engine, source: str | None = None, period: str | None = None, delivery_id: str | None = None
+) -> list[Record]:
+    """One record per delivery, by source, period and version: ``id, source, period, version, state, reason, rows_in,
+    rows_published, rows_quarantined {reason: rows}, rows_duplicate, rows_settled, tables {table: the same counts}``.
+
+    Rows are zero until the delivery was staged.
+    """
+    query = select(Delivery).order_by(Delivery.source, Delivery.period, Delivery.version)
+    for column, value in ((Delivery.source, source), (Delivery.period, period), (Delivery.id, delivery_id)):
+        if value is not None:
+            query = query.where(column == value)
+    with reading(engine) as session:
+        deliveries = session.scalars(query).all()
+        last = select(func.max(Event.id)).group_by(Event.delivery_id)
+        events = {e.delivery_id: e for e in session.scalars(select(Event).where(Event.id.in_(last)))}
+        books: dict[str, list[Book]] = {}
+        for book in session.scalars(select(Book).order_by(Book.table_name, Book.file)):
+            books.setdefault(book.delivery_id, []).append(book)
+    return [
+        {
+            "id": d.id,
+            "source": d.source,
+            "period": d.period,
+            "version": d.version,
+            "state": events[d.id].state,
+            "reason": events[d.id].reason,
+            **_sum(books.get(d.id, [])),
+            "tables": {
+                t: _sum([b for b in books.get(d.id, []) if b.table_name == t])
+                for t in dict.fromkeys(b.table_name for b in books.get(d.id, []))
+            },
+        }
+        for d in deliveries
+    ]
+
+
+def _sum(books: Sequence[Book]) -> Record:
+    quarantined: dict[str, int] = {}
+    for book in books:
+        for reason, rows in book.rows_quarantined.items():
+            quarantined[reason] = quarantined.get(reason, 0) + rows
+    return {
+        "rows_in": sum(b.rows_in for b in books),
+        "rows_published": sum(b.rows_published for b in books),
+        "rows_quarantined": dict(sorted(quarantined.items())),
+        "rows_duplicate": sum(b.rows_duplicate for b in books),
+        "rows_settled": sum(b.rows_settled for b in books),
+    }
+
+
+def get_delivery(engine: Engine, delivery_id: object) -> Record | None:
+    """One delivery with ``files``, ``books`` (per file), ``events`` and ``decisions``, oldest first; or None."""
+    wanted = str(delivery_id)
+    found = list_deliveries(engine, delivery_id=wanted)
+    if not found:
+        return None
+    with reading(engine) as session:
+        row = session.get_one(Delivery, wanted)
+        books = session.scalars(select(Book).where(Book.delivery_id == wanted).order_by(Book.table_name, Book.file))
+        events = session.scalars(select(Event).where(Event.delivery_id == wanted).order_by(Event.id))
+        return {
+            **found[0],
+            "contract_version": row.contract_version,
+            "stage1_key": row.stage1_key,
+            "manifest_sha256": row.manifest_sha256,
+            "first_seen_at": row.first_seen_at,
+            "files": [_as_dict(f, "name", "table_name", "rows", "bytes", "sha256") for f in row.files],
+            "books": [{"table": b.table_name, "file": b.file, **_sum([b])} for b in books],
+            "events": [_as_dict(e, "at", "state", "reason", "run", "detail") for e in events],
+            "decisions": _decisions(session, wanted),
+        }
+
+
+def record_decision(engine: Engine, subject: object, who: str, at: datetime, decision: str, reason: str | None) -> None:
+    """Record what a steward decided (``approve`` or ``reject``); the same decision again adds nothing."""
+    if decision not in ("approve", "reject"):
+        raise UnexpectedState("A decision is approve or reject.", reason="decision")
+    with writing(engine) as session:
+        known = select(Decision).where(Decision.subject == str(subject), Decision.who == who, Decision.at == at)
+        if not session.scalar(known):
+            session.add(Decision(subject=str(subject), who=who, at=at, decision=decision, reason=reason))
+
+
+def list_decisions(engine: Engine, subject: object) -> list[Record]:
+    """``who, at, decision, reason`` of the decisions on a subject, oldest first."""
+    with reading(engine) as session:
+        return _decisions(session, str(subject))
+
+
+def _decisions(session: Session, subject: str) -> list[Record]:
+    rows = session.scalars(select(Decision).where(Decision.subject == subject).order_by(Decision.id))
+    return [_as_dict(r, "who", "at", "decision", "reason") for r in rows]
+
+
+def _as_dict(row: object, *names: str) -> Record:
+    return {name.removesuffix("_name"): getattr(row, name) for name in names}
+
+
+def _lock(session: Session, delivery_id: str) -> Delivery | None:
+    return session.scalar(select(Delivery).where(Delivery.id == delivery_id).with_for_update())
+
+
+def _known(row: Delivery | None, delivery_id: object) -> None:
+    if row is None:
+        raise UnexpectedState(
+            f"{delivery_id} was never announced.", reason="unknown_delivery", next_step="run `hub delivery announce`"
+        )
+
+
+def _last_event(session: Session, delivery_id: str) -> Event | None:
+    return session.scalar(select(Event).where(Event.delivery_id == delivery_id).order_by(Event.id.desc()).limit(1))
+
+
+def _state(session: Session, delivery_id: str) -> str | None:
+    last = _last_event(session, delivery_id)
+    return last.state if last else None

@@ -1,0 +1,119 @@
+"""Opens the hub database (SQLite or PostgreSQL) and brings it to the present schema."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from jobs.errors import ConfigError, StorageError
+
+VERSION_TABLE = "hub_alembic_version"
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+BUSY_MS = 30_000
+"""How long a writer waits for another one on SQLite."""
+_LOCK = 0x6875622D  # any number that only the hub's migrations take
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for ``sqlite:///<path>`` or ``postgresql://...`` (psycopg 3).
+
+    On SQLite: write-ahead log, foreign keys on, writers wait for each other for up to 30 s. Raises ``ConfigError`` for
+    another kind of database.
+    """
+    where = make_url(url)
+    if where.drivername in ("postgresql", "postgres"):
+        where = where.set(drivername="postgresql+psycopg")
+    if where.get_backend_name() not in ("sqlite", "postgresql"):
+        raise ConfigError("The hub database is SQLite or PostgreSQL.", next_step="mend HUB_DATABASE_URL")
+    if where.get_backend_name() != "sqlite":
+        return create_engine(where, pool_pre_ping=True, hide_parameters=True)
+    if where.database:
+        Path(where.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(where, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions are ours, not the driver's
+    for pragma in (f"busy_timeout = {BUSY_MS}", "journal_mode = wal", "foreign_keys = on"):
+        connection.execute(f"pragma {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # a writer takes the lock at once: a read that turns into a write could not wait for another writer
+    writes = connection.get_execution_options().get("hub_writes")
+    connection.exec_driver_sql("begin immediate" if writes else "begin")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """One consistent look at the database. Raises ``StorageError`` when it does not answer."""
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
+    with _session(engine) as session:
+        yield session
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """One transaction: everything inside happens, or nothing. Raises ``StorageError`` when it does not answer."""
+    with _session(engine.execution_options(hub_writes=True)) as session, session.begin():
+        yield session
+
+
+def one_at_a_time(session: Session, table: str) -> None:
+    """Let no other transaction write ``table`` until this one ends (on SQLite every writer is alone anyway)."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"lock table {table} in share row exclusive mode"))
+
+
+@contextmanager
+def _session(engine: Engine) -> Iterator[Session]:
+    try:
+        with Session(engine, expire_on_commit=False) as session:
+            yield session
+    except SQLAlchemyError as error:
+        # the text of a database error can quote values: only its class leaves
+        kind = type(error.orig).__name__ if isinstance(error, DBAPIError) else type(error).__name__
+        raise StorageError(
+            f"The hub database refused ({kind}).",
+            reason="hub_database",
+            next_step="look at HUB_DATABASE_URL and the disk, then try again",
+        ) from None
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to the newest revision; does nothing when it is there. Safe when several processes call it."""
+    from alembic import command
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = alembic_config()
+    head = ScriptDirectory.from_config(config).get_current_head()
+    with engine.connect() as connection:
+        at = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+    if at == head:
+        return
+    with engine.execution_options(hub_writes=True).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def alembic_config() -> Any:
+    """Alembic without a file: where the migrations are. ``attributes["connection"]`` says on what they run."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config

@@ -1,0 +1,193 @@
+"""What is in the lake, in which order it came, what a build brings in and what a release holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from catalogue.db.deliveries import now, split_id
+from catalogue.db.engine import one_at_a_time, reading, writing
+from catalogue.db.models import (
+    Build,
+    BuildDelivery,
+    Delivery,
+    DeliveryFile,
+    Event,
+    ReleaseDelivery,
+    ReleaseRow,
+)
+from jobs.errors import ConflictError, UnexpectedState
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release. ``tables``: Delta version by table name; ``deliveries``: all it holds; ``added``: the new ones."""
+
+    id: int
+    at: datetime
+    build: str
+    tables: dict[str, int] = field(default_factory=dict)
+    deliveries: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+
+
+def published_deliveries(engine: Engine) -> list[str]:
+    """Deliveries whose rows are in the lake now, in publishing order: of every source and period the one that was
+    published last."""
+    with reading(engine) as session:
+        return _published(session)
+
+
+def _published(session: Session) -> list[str]:
+    events = session.execute(
+        select(Event.delivery_id, func.min(Event.id)).where(Event.state == "published").group_by(Event.delivery_id)
+    )
+    # a delivery is published once, by its first such event: a run that finds it published may say so again
+    newest: dict[tuple[str, str], tuple[int, str]] = {}
+    for delivery, at in sorted(events, key=lambda e: e[1]):
+        source, period, _ = split_id(delivery)
+        newest[source, period] = (at, delivery)
+    return [delivery for _, delivery in sorted(newest.values())]
+
+
+def latest_published(engine: Engine, source: str, period: str) -> str | None:
+    """The delivery whose rows the lake holds for a source and period, or None."""
+    with reading(engine) as session:
+        return next((d for d in _published(session) if split_id(d)[:2] == (source, period)), None)
+
+
+def same_content(engine: Engine, source: str, period: str, sha256s: Iterable[str]) -> str | None:
+    """The delivery in the lake for this source and period, when its files are the same bytes: the one that has these
+    hashes is a duplicate of it (or it)."""
+    found = latest_published(engine, source, period)
+    if not found:
+        return None
+    with reading(engine) as session:
+        known = session.scalars(select(DeliveryFile.sha256).where(DeliveryFile.delivery_id == found)).all()
+    return found if known and sorted(known) == sorted(sha256s) else None
+
+
+def pending_deliveries(engine: Engine) -> list[str]:
+    """Deliveries that are in the lake and in no release yet, in publishing order."""
+    with reading(engine) as session:
+        released = set(session.scalars(select(ReleaseDelivery.delivery_id).distinct()))
+        return [d for d in _published(session) if d not in released]
+
+
+def start_build(engine: Engine, deliveries: Iterable[object], *, run: str | None = None) -> int:
+    """A build that brings in these deliveries; its subject is ``build/<id>``.
+
+    The newest build is taken up again when it brings in the same ones and was not released: a repeated task builds
+    what it began. Raises ``UnexpectedState`` for a delivery that was never announced.
+    """
+    wanted = sorted({str(d) for d in deliveries})
+    with writing(engine) as session:
+        one_at_a_time(session, Build.__tablename__)
+        known = set(session.scalars(select(Delivery.id).where(Delivery.id.in_(wanted))))
+        if missing := [d for d in wanted if d not in known]:
+            raise UnexpectedState(f"A build asks for deliveries that were never announced: {', '.join(missing)}.")
+        last = session.scalar(select(Build).order_by(Build.id.desc()).limit(1))
+        if last and [d.delivery_id for d in last.deliveries] == wanted and not _is_released(session, last.id):
+            last.run = run or last.run
+            return last.id
+        build = Build(at=now(), run=run, deliveries=[BuildDelivery(delivery_id=d) for d in wanted])
+        session.add(build)
+        session.flush()
+        return build.id
+
+
+def _is_released(session: Session, build: int) -> bool:
+    return session.scalar(select(ReleaseRow.id).where(ReleaseRow.build == f"build/{build}")) is not None
+
+
+def set_build_detail(engine: Engine, build: int, detail: Mapping[str, Any]) -> None:
+    """Record what a build read and staged: names, versions, counts and sums, never a value of a cell."""
+    with writing(engine) as session:
+        session.get_one(Build, build).detail = dict(detail)
+
+
+def build_detail(engine: Engine, build: int) -> dict[str, Any]:
+    """What a build recorded when it had staged everything. Raises ``UnexpectedState`` before that."""
+    with reading(engine) as session:
+        row = session.get(Build, build)
+        if row is None or row.detail is None:
+            raise UnexpectedState("This build is not complete.", next_step="run `hub omop build`")
+        return dict(row.detail)
+
+
+def build_deliveries(engine: Engine, build: object) -> list[str]:
+    """Deliveries that a build (``7`` or ``build/7``) brings in, sorted. Raises ``UnexpectedState`` if unknown."""
+    number = str(build).removeprefix("build/")
+    with reading(engine) as session:
+        row = session.get(Build, int(number)) if number.isdigit() else None
+        if row is None:
+            raise UnexpectedState("There is no such build.", next_step="run `hub omop build`")
+        return [d.delivery_id for d in row.deliveries]
+
+
+def add_release(engine: Engine, tables: Mapping[str, int], deliveries: Iterable[object], build: object) -> int:
+    """Make a release in one row: the given Delta versions, over those of the release before for tables not given.
+
+    ``deliveries`` are those that the build brings in; the others are carried over, each source and period once.
+    The same build again gives the same release. Raises ``ConflictError`` when it asks for other versions.
+    """
+    subject = build if isinstance(build, str) and "/" in build else f"build/{build}"
+    with writing(engine) as session:
+        one_at_a_time(session, ReleaseRow.__tablename__)
+        before = _last_release(session)
+        known = session.scalar(select(ReleaseRow).where(ReleaseRow.build == subject))
+        if known:
+            if {**known.tables, **tables} != known.tables:
+                raise ConflictError(f"{subject} is released already, with other table versions.", reason="release")
+            return known.id
+        added = {split_id(d)[:2]: str(d) for d in deliveries}
+        held = {split_id(d.delivery_id)[:2]: d.delivery_id for d in (before.deliveries if before else [])}
+        row = ReleaseRow(
+            at=now(), build=subject, tables=dict(sorted({**(before.tables if before else {}), **tables}.items()))
+        )
+        row.deliveries = [
+            ReleaseDelivery(delivery_id=d, added=d not in held.values()) for d in sorted({**held, **added}.values())
+        ]
+        session.add(row)
+        session.flush()
+        return row.id
+
+
+def _last_release(session: Session) -> ReleaseRow | None:
+    return session.scalar(select(ReleaseRow).order_by(ReleaseRow.id.desc()).limit(1))
+
+
+def list_releases(engine: Engine) -> list[Release]:
+    """All releases, newest first."""
+    with reading(engine) as session:
+        return [_to_release(r) for r in session.scalars(select(ReleaseRow).order_by(ReleaseRow.id.desc()))]
+
+
+def current_release(engine: Engine) -> Release | None:
+    """The release that readers see, or None before the first one."""
+    with reading(engine) as session:
+        row = _last_release(session)
+        return _to_release(row) if row else None
+
+
+def get_release(engine: Engine, release_id: int) -> Release | None:
+    """One release, or None."""
+    with reading(engine) as session:
+        row = session.get(ReleaseRow, release_id)
+        return _to_release(row) if row else None
+
+
+def _to_release(row: ReleaseRow) -> Release:
+    return Release(
+        id=row.id,
+        at=row.at,
+        build=row.build,
+        tables=dict(row.tables),
+        deliveries=tuple(d.delivery_id for d in row.deliveries),
+        added=tuple(d.delivery_id for d in row.deliveries if d.added),
+    )

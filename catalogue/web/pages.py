@@ -1,0 +1,265 @@
+"""What each page shows: plain values from the hub database and the contracts, ready for the templates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Engine
+
+from catalogue.db import records
+from catalogue.db.records import Release
+from catalogue.web import shelf
+from catalogue.web.figures import GRID, Figures, to_grid
+from catalogue.web.shelf import Database
+from schemas.loader import Table
+
+Page = dict[str, Any]
+
+WORST = {"failed": 0, "errored": 0, "passed": 1}
+SEVERITIES = ("critical", "warning", "info")
+SOURCE_ROWS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
+
+
+def home(engine: Engine, words: str) -> Page:
+    """The list of databases, or what a search found."""
+    release, figures = _now(engine)
+    found = shelf.search(words) if words else None
+    cards = [_summary(engine, d, release, figures) for d in shelf.databases().values()]
+    return {"q": words, "found": found, "limit": shelf.FOUND, "cards": cards, "release": release}
+
+
+def database(engine: Engine, name: str) -> Page | None:
+    """One database, or None when there is no such one."""
+    about = shelf.databases().get(name)
+    if about is None:
+        return None
+    release, figures = _now(engine)
+    releases = records.list_releases(engine)
+    mine = [(r, _mine(name, r.deliveries), _mine(name, r.added)) for r in releases]
+    return {
+        **_summary(engine, about, release, figures),
+        "release": release,
+        "tables": [
+            {
+                "table": table,
+                "rows": figures.one(f"{name}/{short}", "rows"),
+                "persons": figures.one(f"{name}/{short}", "persons"),
+                "first": figures.one(f"{name}/{short}", "first"),
+                "last": figures.one(f"{name}/{short}", "last"),
+            }
+            for short, table in about.tables.items()
+        ],
+        "grid": to_grid(figures.all(f"{name}/person", "cell", GRID)),
+        "runs": _runs(engine, name, release)[:12],
+        "releases": [{"release": r, "holds": holds, "added": added} for r, holds, added in mine if holds][:12],
+        "sources": [d for d in shelf.databases().values() if d.name != shelf.OMOP] if name == shelf.OMOP else [],
+    }
+
+
+def table(engine: Engine, name: str, short: str) -> Page | None:
+    """One table with its variables, or None."""
+    about = shelf.databases().get(name)
+    if about is None or short not in about.tables:
+        return None
+    contract, full = about.tables[short], f"{name}/{short}"
+    _, figures = _now(engine)
+    months = figures.all(full, "month")
+    most = max((int(m["number"] or 0) for m in months), default=0)
+    return {
+        "database": about,
+        "table": contract,
+        "rows": figures.one(full, "rows"),
+        "persons": figures.one(full, "persons"),
+        "first": figures.one(full, "first"),
+        "last": figures.one(full, "last"),
+        "months": months[-36:],
+        "most": most,
+        "variables": [_variable(figures, full, c, contract) for c in contract.columns],
+    }
+
+
+def _variable(figures: Figures, full: str, column: Any, contract: Table) -> Page:
+    codes = sorted(figures.all(full, "code", column.name), key=lambda f: (-f["number"], f["code"]))
+    labels = shelf.concepts() if column.name.endswith("_concept_id") else {}
+    return {
+        "column": column,
+        "key": column.name in contract.key,
+        "filled": figures.one(full, "filled", column.name),
+        "codes": [{"figure": f, "label": labels.get(f["code"], "")} for f in codes],
+        "most": max((f["number"] for f in codes), default=0),
+        "distinct": figures.one(full, "distinct", column.name),
+        "others": figures.one(full, "others", column.name),
+        "refers": _refers(column.fk),
+    }
+
+
+def _refers(fk: str | None) -> str:
+    short = (fk or "").split(".")[0]
+    about = shelf.databases().get(shelf.OMOP)
+    return short if about and short in about.tables else ""
+
+
+def _now(engine: Engine) -> tuple[Release | None, Figures]:
+    return records.current_release(engine), Figures(records.list_figures(engine))
+
+
+def _summary(engine: Engine, about: Database, release: Release | None, figures: Figures) -> Page:
+    """What the list and the head of the page say of a database."""
+    held = _mine(about.name, release.deliveries) if release else []
+    months = sorted({d.split("/")[1] for d in held})
+    person_tables = [f"{about.name}/{t}" for t in about.tables]
+    persons = [f for t in person_tables if (f := figures.one(t, "persons"))]
+    rows = [f for t in person_tables if (f := figures.one(t, "rows"))]
+    runs = _runs(engine, about.name, release)
+    return {
+        "database": about,
+        "months": months,
+        "missing": _missing(months),
+        "persons": max(persons, key=lambda f: f["number"] or 0) if persons else None,
+        # D3: a total is the sum of what is shown
+        "rows": {"number": sum(f["number"] or 0 for f in rows), "suppressed": False} if rows else None,
+        "verdict": runs[0]["verdict"] if runs else None,
+        "last_run": runs[0] if runs else None,
+        "in_release": bool(held),
+    }
+
+
+def _mine(name: str, deliveries: Sequence[str]) -> list[str]:
+    return [d for d in deliveries if name == shelf.OMOP or d.split("/")[0] == name]
+
+
+def _runs(engine: Engine, name: str, release: Release | None) -> list[Page]:
+    """The last quality runs of what the current release holds of a database, newest first."""
+    if release is None:
+        return []
+    subjects = {release.build} if name == shelf.OMOP else set(_mine(name, release.deliveries))
+    return [with_counts(r) for r in records.list_quality_runs(engine, latest=True) if r["subject"] in subjects]
+
+
+def _missing(months: Sequence[str]) -> list[str]:
+    """Months between the first and the last that no delivery covers."""
+    if not months:
+        return []
+    at, missing = months[0], []
+    while at < months[-1]:
+        year, month = int(at[:4]), int(at[5:])
+        at = f"{year + month // 12}-{month % 12 + 1:02d}"
+        if at not in months:
+            missing.append(at)
+    return missing
+
+
+def with_counts(run: Mapping[str, Any]) -> Page:
+    """A quality run with how many rules failed, results sorted with what needs a look first, and by table."""
+    results = sorted(run["results"], key=lambda r: (WORST[r["verdict"]], SEVERITIES.index(r["severity"]), r["rule"]))
+    tables: dict[str, list[Any]] = {}
+    for r in sorted(run["results"], key=lambda r: (r["table"], r["rule"])):
+        tables.setdefault(r["table"], []).append(r)
+    return {
+        **run,
+        "failing": [r for r in results if r["verdict"] != "passed"],
+        "by_table": tables,
+        "is_build": run["subject"].startswith("build/"),
+    }
+
+
+def quality(engine: Engine) -> Page:
+    """The last run of every subject, newest first."""
+    return {"runs": [with_counts(r) for r in records.list_quality_runs(engine, latest=True)]}
+
+
+def as_number(text: str) -> int | None:
+    """A number that a database can hold, or None."""
+    return int(text) if text.isdecimal() and len(text) < 16 else None
+
+
+def quality_run(engine: Engine, subject: str) -> Page | None:
+    """A quality run by its number, or the last one of a delivery or build; None when there is none."""
+    number = as_number(subject)
+    run = records.get_quality_run(engine, number) if number else records.last_quality_run(engine, subject)
+    if run is None:
+        return None
+    others = [with_counts(r) for r in records.list_quality_runs(engine, run["subject"]) if r["id"] != run["id"]]
+    state = records.delivery_state(engine, run["subject"])
+    return {"run": with_counts(run), "others": others, "waiting": state == "waiting"}
+
+
+def for_report(engine: Engine, run: Mapping[str, Any]) -> Page:
+    """A run as ``jobs.quality.report`` takes it: with the books, without the names and words of stewards (the page is
+    public)."""
+    delivery = records.get_delivery(engine, run["subject"])
+    decisions = [{**d, "who": "", "reason": None} for d in run["decisions"]]
+    return {**run, "decisions": decisions, "books": delivery["books"] if delivery else []}
+
+
+def releases(engine: Engine) -> Page:
+    found = records.list_releases(engine)
+    return {"releases": found, "current": found[0].id if found else None}
+
+
+def release(engine: Engine, number: int) -> Page | None:
+    """One release with its tables and deliveries, or None."""
+    found = records.get_release(engine, number)
+    if found is None:
+        return None
+    current = records.current_release(engine)
+    known = set(shelf.databases())
+    tables = [
+        {"name": name, "version": version, "linked": _is_known(name, known)} for name, version in found.tables.items()
+    ]
+    return {
+        "release": found,
+        "is_current": current is not None and current.id == found.id,
+        "tables": tables,
+        "check": records.last_quality_run(engine, found.build),
+    }
+
+
+def _is_known(name: str, known: set[str]) -> bool:
+    where, _, short = name.partition("/")
+    return where in known and short in shelf.databases()[where].tables
+
+
+def deliveries(engine: Engine, source: str, state: str) -> Page:
+    """Deliveries with their books, of a source and in a state when asked; sums of those shown."""
+    every = records.list_deliveries(engine)
+    found = [d for d in every if source in ("", d["source"]) and state in ("", d["state"])]
+    return {
+        "any": bool(every),
+        "deliveries": found,
+        "source": source,
+        "state": state,
+        "sources": sorted({d["source"] for d in every}),
+        "states": [s for s, _ in Counter(d["state"] for d in every).most_common()],
+        "total": _total(found),
+    }
+
+
+def _total(found: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    return {
+        key: sum(sum(d[key].values()) if key == "rows_quarantined" else d[key] for d in found) for key in SOURCE_ROWS
+    }
+
+
+def delivery(engine: Engine, delivery_id: str) -> Page | None:
+    """One delivery with its books by file, its history and its quality, or None."""
+    found = records.get_delivery(engine, delivery_id)
+    if found is None:
+        return None
+    known = {d["id"] for d in records.list_deliveries(engine, found["source"])}
+    for event in found["events"]:
+        # who approved is on record, not on a public page
+        event["reason"] = None if event["state"] == "approved" else event["reason"]
+        event["other"] = event["reason"] if event["reason"] in known else None
+    run = records.last_quality_run(engine, delivery_id)
+    history = [{**e, "decision": None} for e in found["events"]]
+    history += [{"at": d["at"], "decision": d["decision"]} for d in found["decisions"]]
+    return {
+        "delivery": found,
+        "history": sorted(history, key=lambda e: e["at"]),
+        "total": _total(found["books"]),
+        "run": with_counts(run) if run else None,
+        "database": shelf.databases().get(found["source"]),
+    }

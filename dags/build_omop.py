@@ -1,0 +1,80 @@
+"""Builds the OMOP tables from what was published, and releases them: the Airflow DAG `build_omop`."""
+
+from __future__ import annotations
+
+from dags.lib.assets import CATALOGUE, OMOP, SETTLED, SOURCE, writer
+from dags.lib.defaults import Priority, Tag, hub_dag
+from dags.lib.operators import GateOperator, JobOperator
+from dags.lib.steward import DecideOperator, ask
+
+DOC = """Builds the OMOP tables from all published deliveries that are in no release yet, and releases them.
+
+**Makes** staged OMOP tables, judged; then one release, which readers see whole or not at all; then the catalogue's
+figures of it.
+
+**Input** the tables of every `source/<source>`. A watcher starts it when deliveries were published and nothing more is
+under way (or after 15 minutes of waiting for that): a burst of deliveries is one build on purpose, and a build takes
+all that is pending. A run that finds nothing skips its tasks and is green.
+
+**When red** readers still see the last release. Look at the red task:
+- `build`: storage or the Spark server; it was tried again; clear the task once they answer;
+- `gate`: critical findings, nothing is released; or the gate could not judge. See the tab *Quality report* of the run;
+- `record_decision`: the answer gave no reason; clear `ask_steward`;
+- `release`, `describe`: clear the task. Each task can be repeated at any time.
+
+Orange: a data steward is asked about warnings (*Required Actions*). Builds after this one wait: a release is a whole.
+
+**Not to use** for taking in a delivery: trigger `ingest_<source>` with its month.
+
+**Owner** data-engineering
+"""
+BUILD = "{{ ti.xcom_pull(task_ids='build')['build'] }}"
+RELEASE = "{{ ti.xcom_pull(task_ids='release')['release'] }}"
+
+with hub_dag(
+    "build_omop",
+    doc=DOC,
+    tags=[Tag.BUILD, Tag.STEWARD],
+    schedule=[SETTLED],
+    max_active_runs=1,
+):
+    build = GateOperator(
+        task_id="build",
+        argv=["omop", "build"],
+        by="next",
+        to={"gate": "gate", "stop": None},
+        inlets=list(SOURCE.values()),
+        pool=writer("omop"),
+        priority_weight=Priority.BUILD,
+    )
+    gate = GateOperator(
+        task_id="gate",
+        argv=["omop", "gate", BUILD],
+        by="verdict",
+        to={"passed": "release", "warning": "ask_steward"},
+        priority_weight=Priority.GATE,
+    )
+    question = ask(f"Release build {BUILD} with warnings?", "the build")
+    record = DecideOperator(
+        task_id="record_decision",
+        noun="omop",
+        subject=BUILD,
+        approved="release",
+        priority_weight=Priority.PUBLISH,
+    )
+    release = JobOperator(
+        task_id="release",
+        argv=["omop", "release", BUILD],
+        asset=OMOP,
+        pool=writer("omop"),
+        trigger_rule="none_failed_min_one_success",
+        priority_weight=Priority.PUBLISH,
+    )
+    describe = JobOperator(
+        task_id="describe",
+        argv=["catalogue", "describe", RELEASE],
+        asset=CATALOGUE,
+        priority_weight=Priority.PUBLISH,
+    )
+    build >> gate >> [question, release]
+    question >> record >> release >> describe

@@ -1,0 +1,62 @@
+"""Rings when a complete delivery lies in the outboxes that was not announced yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dags.lib.watch import Watch
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from jobs.intake.delivery import DeliveryId
+
+OPEN = frozenset({"announced", "pulled", "staged", "waiting", "approved"})
+"""States of a delivery on its way: another version of its month waits for its end."""
+NEW = "incomplete"
+
+
+def unannounced(found: Iterable[DeliveryId], states: Mapping[str, str], sources: Iterable[str]) -> list[DeliveryId]:
+    """Deliveries that can be announced once they are complete. ``states``: id -> state, of all that the hub knows."""
+    busy = {tuple(name.split("/")[:2]) for name, state in states.items() if state in OPEN}
+    return [
+        d for d in found if d.source in sources and states.get(str(d), NEW) == NEW and (d.source, d.period) not in busy
+    ]
+
+
+def news(outboxes: Path, states: Mapping[str, str]) -> frozenset[str]:
+    """Ids of the deliveries that are complete and not announced, or lack a file and are not known yet.
+
+    Raises ``StorageError`` when the outboxes do not answer.
+    """
+    from jobs.intake.arrivals import complete_deliveries, incomplete_deliveries
+    from jobs.intake.connectors import MANIFEST, FolderOutbox
+    from schemas.loader import source_names
+
+    unknown = unannounced(FolderOutbox(outboxes).deliveries(), states, source_names())
+
+    class Unknown(FolderOutbox):
+        """What is known is not opened again: years of manifests lie there."""
+
+        def deliveries(self) -> list[DeliveryId]:
+            return unknown
+
+    complete = complete_deliveries(Unknown(outboxes))
+    lacking = {str(d) for d, names in incomplete_deliveries(Unknown(outboxes)).items() if MANIFEST not in names}
+    return frozenset(map(str, complete)) | (lacking - states.keys())
+
+
+def states_of(engine: Engine) -> dict[str, str]:
+    """Every delivery that the hub knows -> its state. Raises ``StorageError``."""
+    from catalogue.db.records import list_deliveries
+
+    return {str(d["id"]): str(d["state"]) for d in list_deliveries(engine)}
+
+
+class Doorbell(Watch):
+    """Rings for deliveries that can be announced, again after a minute when nobody came."""
+
+    def look(self, outboxes: Path, engine: Engine) -> frozenset[str]:
+        return news(outboxes, states_of(engine))

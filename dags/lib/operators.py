@@ -1,0 +1,115 @@
+"""Runs the hub's commands as tasks: the exit code decides, the last line of standard output is the task's result."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow.sdk import Asset, BaseOperator, Context
+from airflow.sdk.bases.branch import BranchMixIn
+
+from dags.lib.failures import failure
+from jobs.errors import ConfigError, HubError, QualityErrored, QualityRefused, UnexpectedState
+
+COMMAND = (sys.executable, "-m", "jobs.cli")
+PATIENCE = 20
+"""Seconds that a command gets to end by itself when its task is stopped."""
+REFUSED: dict[str, type[HubError]] = {"critical": QualityRefused, "errored": QualityErrored}
+
+Result = dict[str, Any] | list[Any] | None
+
+
+class JobOperator(BaseOperator):
+    """Runs ``hub <argv>``. ``asset``: what its success changes; its event carries counts and the result's period."""
+
+    template_fields: Sequence[str] = ("argv",)
+    ui_color = "#e8f1f2"
+
+    def __init__(self, *, argv: Sequence[str], asset: Asset | None = None, **kwargs: Any) -> None:
+        super().__init__(outlets=[asset] if asset else [], **kwargs)
+        self.argv = list(argv)
+        self.asset = asset
+        self.process: subprocess.Popen[str] | None = None
+
+    def execute(self, context: Context) -> Any:
+        result = self.run_command(context)
+        if self.asset is not None and isinstance(result, dict):
+            event = context["outlet_events"][self.asset]
+            event.extra = {k: v for k, v in result.items() if not isinstance(v, list)}
+            if period := result.get("period"):
+                event.add_partitions(period)
+        return result
+
+    def run_command(self, context: Context) -> Result:
+        """The JSON of the command's last line, None when it says nothing. Raises the error of its exit code."""
+        argv = [str(a) for a in self.argv]
+        if "" in argv:
+            raise ConfigError(
+                f"`hub {' '.join(argv[:2])}` lacks a value.", next_step="trigger with a partition key or a month"
+            )
+        ti = context["ti"]
+        # Airflow's own settings, its secrets among them, are none of the command's business
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW_", "_AIRFLOW"))}
+        environment["HUB_AIRFLOW_RUN"] = f"{ti.dag_id}/{ti.run_id}"
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
+            process = self.process = subprocess.Popen(
+                [*COMMAND, *argv], stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+                errors="replace", env=environment,
+            )  # fmt: skip
+            try:
+                for line in process.stderr or ():
+                    self.log.info(line.rstrip("\n"))
+                code = process.wait()
+            finally:
+                self.on_kill()
+            out.seek(0)
+            lines = out.read().strip().splitlines()
+        if code:
+            raise failure(code, " ".join(argv[:2]))
+        try:
+            return json.loads(lines[-1]) if lines else None
+        except ValueError:
+            raise UnexpectedState(f"`hub {' '.join(argv[:2])}` did not end with a line of JSON.") from None
+
+    def on_kill(self) -> None:
+        """Ends the command: the task was stopped, or its time is over."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+class GateOperator(JobOperator, BranchMixIn):
+    """A command whose result decides what follows: the task that ``to`` gives for the result's ``by``.
+
+    None skips all that follows and the run stays green. Verdicts ``critical`` and ``errored`` fail the task: nobody is
+    asked. Any other value is a fault of the hub.
+    """
+
+    inherits_from_skipmixin = True
+
+    def __init__(self, *, by: str, to: Mapping[str, str | None], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.by, self.to = by, dict(to)
+
+    def execute(self, context: Context) -> Any:
+        result = super().execute(context)
+        self.do_branch(context, self.choose(result))
+        return result
+
+    def choose(self, result: Result) -> str | None:
+        """The task that follows, or None. Raises ``QualityRefused``, ``QualityErrored``, ``UnexpectedState``."""
+        value = str(result.get(self.by)) if isinstance(result, dict) else "nothing"
+        if value in self.to:
+            return self.to[value]
+        if value in REFUSED:
+            raise REFUSED[value](f"The gate's verdict is {value}.", next_step="read the run's quality report")
+        raise UnexpectedState(f"The command said {value} for {self.by}.")

@@ -1,0 +1,74 @@
+"""The ``hub`` command: nouns and verbs. Parses, calls one step, prints, and turns errors into exit codes.
+
+Every command that a task runs prints one line of JSON at the end of standard output; all that is for people goes to
+standard error. Heavy libraries are imported inside the commands.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+NOUNS = {
+    "agent": "The contributor's own agent: makes stage-1 pseudonyms before anything leaves the practice.",
+    "catalogue": "The catalogue: describe a release, serve the pages.",
+    "delivery": "Deliveries: announce, pull, stage, gate, publish; list them and their books.",
+    "key": "Keys: make them, register them, compare them with the registry.",
+    "lake": "The lake: what is in it, and aggregate questions to it.",
+    "omop": "OMOP tables: build them, judge them, release them.",
+    "quality": "Rules and results: check a table, list results, export suites.",
+    "release": "Releases: which version of every table readers see.",
+    "spark": "The Spark server: start, stop, status.",
+    "synth": "A synthetic French population and its deliveries.",
+}
+VERBS = {
+    "demo": "A whole hub with a synthetic population, from deliveries to the catalogue, run by Airflow.",
+    "up": "The hub without demo data: Spark server, Airflow, catalogue; until Ctrl-C.",
+    "test": "The whole test suite.",
+}
+
+
+class Lazy(TyperGroup):
+    """Loads a noun's module when it is asked for: ``hub --help`` stays quick."""
+
+    # typer carries click inside itself: its classes are taken from what it is given
+    def list_commands(self, _: Any) -> list[str]:
+        return [*VERBS, *NOUNS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in NOUNS and cmd_name not in VERBS:
+            return None
+        if ctx.resilient_parsing or "--help" in sys.argv[1:2] or len(sys.argv) == 1:
+            return typer.core.TyperCommand(cmd_name, help=VERBS.get(cmd_name) or NOUNS[cmd_name])
+        module = importlib.import_module(f"jobs.cli.{cmd_name}")
+        command = typer.main.get_command(module.app)
+        command.help = command.help or VERBS.get(cmd_name) or NOUNS.get(cmd_name)
+        return command
+
+
+app = typer.Typer(cls=Lazy, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def hub() -> None:
+    """A national health data hub: deliveries in, pseudonymised OMOP in a Delta lake out, described in a catalogue."""
+
+
+def main() -> None:
+    """Entry point: one line for an error of the hub, its exit code, never a traceback that could quote data."""
+    from jobs.errors import HubError
+
+    if sys.argv[1:] == ["--version"]:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"healthhub {version('healthhub')}\n")
+        return
+    try:
+        app(prog_name="hub")
+    except HubError as error:
+        sys.stderr.write(f"hub: {error.reason}: {error}\n")
+        raise SystemExit(error.exit_code) from None

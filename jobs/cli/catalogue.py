@@ -1,0 +1,70 @@
+"""``hub catalogue``: describe a release, serve the pages."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobs.cli import show
+
+app = typer.Typer(no_args_is_help=True, help="The catalogue: describe a release, serve the pages.")
+
+
+@app.command()
+def describe(
+    number: Annotated[
+        int | None, typer.Argument(metavar="RELEASE", help="Release; the current one by default.")
+    ] = None,
+    release: Annotated[int | None, typer.Option(help="The same, as an option.")] = None,
+) -> None:
+    """Make the figures of a release: counts of persons under 11 hidden, the others rounded."""
+    from catalogue.db import records
+    from jobs.describe.describe import describe as step
+    from jobs.errors import ConfigError
+    from jobs.lake import tables as lake
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+
+    hub = Hub(Settings())
+    wanted = number if number is not None else release
+    found = records.current_release(hub.engine) if wanted is None else records.get_release(hub.engine, wanted)
+    if found is None:
+        raise ConfigError("There is no such release.", next_step="`hub release list` shows those that exist")
+    answer = step(
+        hub.engine,
+        found.id,
+        lambda name: lake.read(hub.spark, lake.path(hub.settings.lake, name), found.tables.get(name)),
+        lambda name: show.say(f"release {found.id}: {name}"),
+    )
+    show.line({"release": found.id, **answer})
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; HUB_HOST by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; HUB_CATALOGUE_PORT by default.")] = None,
+) -> None:
+    """Serve the catalogue's pages until stopped."""
+    import uvicorn
+
+    from catalogue.web.app import create_app
+    from jobs.quality.recorded import recorded_report
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+
+    settings = Settings()
+    pages = create_app(
+        Hub(settings).engine,
+        airflow_origins=airflow_origins(settings.host, settings.airflow_port),
+        report=recorded_report,
+    )
+    where, at = host or settings.host, port or settings.catalogue_port
+    show.say(f"The catalogue is at http://{where}:{at}/")
+    uvicorn.run(pages, host=where, port=at, log_level="warning", access_log=False, server_header=False)
+
+
+def airflow_origins(host: str, port: int) -> tuple[str, ...]:
+    """Origins under which a browser shows Airflow: those that may frame the quality pages."""
+    names = ("127.0.0.1", "localhost") if host in ("127.0.0.1", "localhost", "0.0.0.0", "::") else (host,)  # noqa: S104
+    return tuple(f"http://{name}:{port}" for name in names)

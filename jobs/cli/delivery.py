@@ -1,0 +1,111 @@
+"""``hub delivery``: the life of a delivery, step by step."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from jobs.cli import show
+
+app = typer.Typer(no_args_is_help=True, help="Deliveries: announce, pull, stage, gate, publish; list them.")
+
+Source = Annotated[str, typer.Option(help="Source, as in schemas/sources: dcir, pmsi_mco, ville.")]
+Period = Annotated[str, typer.Option(help="Month, YYYY-MM.")]
+Delivery = Annotated[str, typer.Argument(help="Delivery, <source>/<YYYY-MM>/v<n>.")]
+COLUMNS = ("id", "state", "reason", "rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
+
+
+def _hub() -> Hub:  # type: ignore[name-defined]  # noqa: F821
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+
+    return Hub(Settings())
+
+
+@app.command("list")
+def list_(
+    source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
+    period: Annotated[str | None, typer.Option(help="Only this month, YYYY-MM.")] = None,
+    json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
+) -> None:
+    """Every delivery with its state and its books."""
+    from catalogue.db import records
+
+    rows = records.list_deliveries(_hub().engine, source, period)
+    show.table(rows, COLUMNS, empty="No delivery was announced yet: `hub delivery announce`.", as_json=json)
+
+
+@app.command()
+def announce() -> None:
+    """Look into the outboxes and record what is complete."""
+    from jobs.steps.receive import announce as step
+
+    show.line(step(_hub()))
+
+
+@app.command()
+def pull(
+    source: Source,
+    period: Period,
+    again: Annotated[bool, typer.Option(help="Take it in again although it is finished.")] = False,
+) -> None:
+    """Receive the month's delivery that is next: one pass per file into the sealed landing."""
+    from jobs.steps.receive import choose, receive
+
+    hub = _hub()
+    delivery = choose(hub, source, period)
+    told: set[str] = set()
+
+    def progress(name: str, done: int, total: int) -> None:
+        if done >= total and name not in told:
+            told.add(name)
+            show.say(f"{delivery}: {name} received, {done:,} bytes")
+
+    show.line(receive(hub, delivery, again=again, progress=progress))
+
+
+@app.command()
+def stage(delivery: Delivery) -> None:
+    """Cast, check, pseudonymise and settle the rows of a pulled delivery."""
+    from jobs.intake.delivery import DeliveryId
+    from jobs.steps.stage import stage as step
+
+    show.line(step(_hub(), DeliveryId.parse(delivery), lambda t: show.say(f"{delivery}: staging {t}")))
+
+
+@app.command()
+def gate(delivery: Delivery) -> None:
+    """Judge a staged delivery. Exit 12 when it is refused, 13 when it could not be judged."""
+    from jobs.intake.delivery import DeliveryId
+    from jobs.steps.gate import gate as step
+
+    show.line(step(_hub(), DeliveryId.parse(delivery)))
+
+
+@app.command()
+def decide(
+    delivery: Delivery,
+    decision: Annotated[str, typer.Option(help="approve or reject.")],
+    who: Annotated[str, typer.Option(help="Name of the steward.")],
+    reason: Annotated[str, typer.Option(help="Why, in one sentence.")],
+    at: Annotated[datetime | None, typer.Option(help="When it was decided; now by default.")] = None,
+) -> None:
+    """Record a steward's decision on a delivery that waits."""
+    from datetime import UTC
+
+    from jobs.intake.delivery import DeliveryId
+    from jobs.steps.gate import decide as step
+
+    when = at.replace(tzinfo=at.tzinfo or UTC) if at else None
+    show.line(step(_hub(), DeliveryId.parse(delivery), decision, who, reason, when))
+
+
+@app.command()
+def publish(delivery: Delivery) -> None:
+    """Replace the month in the lake by a delivery that passed its gate."""
+    from jobs.intake.delivery import DeliveryId
+    from jobs.steps.publish import publish as step
+
+    show.line(step(_hub(), DeliveryId.parse(delivery), lambda t: show.say(f"{delivery}: publishing {t}")))

@@ -1,0 +1,58 @@
+"""``hub key``: key files by custody, and the registry that tells a right key from a wrong one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobs.cli import show
+
+app = typer.Typer(no_args_is_help=True, help="Keys: make them, register them, compare them with the registry.")
+
+
+@app.command()
+def init() -> None:
+    """Make the keys that are missing, and register them. Never overwrites a key."""
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+    from jobs.steps.keys import initialise
+
+    show.line(initialise(Hub(Settings())))
+
+
+@app.command()
+def register(
+    purpose: Annotated[str, typer.Option(help="stage1, stage2, lake, landing or quarantine.")],
+    key_id: Annotated[str, typer.Option(help="Name of the key, as in stage1-2026.")],
+    check_value: Annotated[str, typer.Option(help="16 hexadecimal characters that its keeper tells.")],
+) -> None:
+    """Register a key by its check value, as its keeper tells it: the hub never sees the contributors' key."""
+    from catalogue.db import records
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+
+    records.register_key(Hub(Settings()).engine, key_id, purpose, check_value)
+    show.line({"key": key_id, "purpose": purpose})
+
+
+@app.command("list")
+def list_(json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False) -> None:
+    """The registered keys: check values only."""
+    from catalogue.db import records
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+
+    rows = records.list_keys(Hub(Settings()).engine)
+    columns = ("key_id", "purpose", "check_value", "registered_at")
+    show.table(rows, columns, empty="No key is registered: `hub key init`.", as_json=json)
+
+
+@app.command()
+def check() -> None:
+    """Compare the Spark server's keys with the registry. Exit 15 when one is wrong."""
+    from jobs.settings import Settings
+    from jobs.steps.hub import SERVER_KEYS, Hub
+
+    _ = Hub(Settings()).spark
+    show.line({"checked": list(SERVER_KEYS)})

@@ -1,0 +1,37 @@
+"""``hub lake``: what is in the lake, and aggregate questions to it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobs.cli import show
+
+app = typer.Typer(no_args_is_help=True, help="The lake: what is in it, and aggregate questions to it.")
+
+
+@app.command("show")
+def show_(json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False) -> None:
+    """Every table with its rows, Delta version and bytes."""
+    from jobs.lake.inventory import inventory
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+
+    rows = inventory(Hub(Settings()))
+    show.table(rows, ("table", "rows", "delta_version", "bytes"), empty="The lake is empty.", as_json=json)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="SELECT with aggregates; tables by name: `dcir/er_prs_f`, omop.person.")],
+    json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
+    released: Annotated[bool, typer.Option(help="The last release; --no-released: the newest versions.")] = False,
+) -> None:
+    """Ask an aggregate question. Refuses to print identifiers."""
+    from jobs.lake.query import ask
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+
+    rows, columns = ask(Hub(Settings()), sql, released=released)
+    show.table(rows, columns, empty="No row.", as_json=json)

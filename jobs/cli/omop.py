@@ -1,0 +1,60 @@
+"""``hub omop``: build the OMOP tables, judge them, release them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from jobs.cli import show
+
+app = typer.Typer(no_args_is_help=True, help="OMOP tables: build them, judge them, release them.")
+Build = Annotated[int, typer.Argument(help="Number of the build.")]
+
+
+@app.command()
+def build() -> None:
+    """Build everything that is published and in no release yet."""
+    from jobs.settings import Settings
+    from jobs.steps.build import build as step
+    from jobs.steps.hub import Hub
+
+    show.line(step(Hub(Settings()), lambda t: show.say(f"build: {t}")))
+
+
+@app.command()
+def gate(number: Build) -> None:
+    """Judge a staged build. Exit 12 when it is refused, 13 when it could not be judged."""
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+    from jobs.steps.release import gate as step
+
+    show.line(step(Hub(Settings()), number))
+
+
+@app.command()
+def decide(
+    number: Build,
+    decision: Annotated[str, typer.Option(help="approve or reject.")],
+    who: Annotated[str, typer.Option(help="Name of the steward.")],
+    reason: Annotated[str, typer.Option(help="Why, in one sentence.")],
+    at: Annotated[datetime | None, typer.Option(help="When it was decided; now by default.")] = None,
+) -> None:
+    """Record a steward's decision on a build with warnings."""
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+    from jobs.steps.release import decide as step
+
+    when = at.replace(tzinfo=at.tzinfo or UTC) if at else None
+    show.line(step(Hub(Settings()), number, decision, who, reason, when))
+
+
+@app.command()
+def release(number: Build) -> None:
+    """Make a build that passed its gate visible to readers, all tables at once."""
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+    from jobs.steps.release import release as step
+
+    show.line(step(Hub(Settings()), number, lambda t: show.say(f"release {number}: {t}")))

@@ -1,0 +1,173 @@
+"""``hub quality``: the rules, their results, the stewards' reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobs.cli import show
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from jobs.steps.hub import Hub
+
+app = typer.Typer(no_args_is_help=True, help="Rules and results: check a table, list results, write reports.")
+
+Table = Annotated[str, typer.Argument(help="Table, as in dcir/er_prs_f or omop/person.")]
+Subject = Annotated[str, typer.Argument(help="Delivery (<source>/<YYYY-MM>/v<n>) or build (build/<n>).")]
+Json = Annotated[bool, typer.Option("--json", help=show.JSON_HELP)]
+RESULT = ("table", "rule", "severity", "verdict", "violated", "denominator", "error")
+LISTED = ("table", "subject", "delivery", "release", "rule", "severity", "verdict", "violated", "denominator")
+RULE = ("table", "rule", "severity", "kind", "claim_fr", "claim_en", "max_rate", "max_count", "owner")
+
+
+def _hub() -> Hub:
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+
+    return Hub(Settings())
+
+
+@app.command()
+def check(
+    table: Table,
+    staged: Annotated[str | None, typer.Option(help="Check what is staged of this delivery.")] = None,
+    json: Json = False,
+) -> None:
+    """Check a table by standard Great Expectations. Exit 12 when a critical rule fails, 13 when one errs."""
+    from jobs.quality.rules import load_rules
+    from jobs.quality.suite import check_table, checkable
+    from jobs.quality.verdict import refuse
+    from jobs.spark.session import safely
+
+    rules, hub = load_rules(table), _hub()
+    with safely(f"check of {table}"):
+        rows = _rows(hub, table, staged)
+        left = len(rules) - len(checkable(rules, rows.columns, {}))
+        results = check_table(rows, rules, lambda other: _referred(hub, other, staged))
+    show.table([r.model_dump() for r in results], RESULT, empty="No rule to check.", as_json=json)
+    if left:
+        show.say(f"{left} rules are about the books of a delivery: see `hub quality list`.")
+    refuse(table, results)
+
+
+def _rows(hub: Hub, table: str, staged: str | None) -> DataFrame:
+    """The table in the lake, or as a delivery staged it; raises ``ConfigError`` when there is none."""
+    from pathlib import Path
+
+    from jobs.errors import ConfigError
+    from jobs.intake.delivery import DeliveryId
+    from jobs.lake import tables as lake
+    from jobs.steps.stage import staging
+
+    if staged:
+        delivery = DeliveryId.parse(staged)
+        where = staging(hub, delivery, table.removeprefix(f"{delivery.source}/"))
+        if Path(where).is_dir():
+            return lake.read_staged(hub.spark, where)
+        raise ConfigError(f"{table} of {staged} is not staged.", next_step="see `hub delivery list`")
+    where = lake.path(hub.settings.lake, table)
+    if lake.last_commit(hub.spark, where) is None:
+        raise ConfigError(f"{table} is not in the lake.", next_step="see `hub lake show`")
+    return lake.read(hub.spark, where)
+
+
+def _referred(hub: Hub, table: str, staged: str | None) -> DataFrame:
+    """A table that a rule refers to: staged by the same delivery, else in the lake."""
+    from jobs.intake.delivery import DeliveryId
+    from jobs.quality.counters import kept
+
+    together = staged if staged and table.startswith(f"{DeliveryId.parse(staged).source}/") else None
+    return kept(_rows(hub, table, together))
+
+
+@app.command("export-suite")
+def export_suite(
+    table: Table,
+    out: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
+) -> None:
+    """The rules of a table as a plain Great Expectations suite (JSON)."""
+    from json import dumps
+
+    from jobs.quality.suite import export_suite as export
+
+    text = dumps(export(table), indent=2, ensure_ascii=False, sort_keys=True)
+    if out is None:
+        typer.echo(text)
+    else:
+        out.write_text(text + "\n", "utf-8")
+        show.say(f"{table}: suite written to {out}")
+
+
+@app.command("list")
+def list_(
+    subject: Annotated[str | None, typer.Option(help="Only this delivery or build.")] = None,
+    table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
+    json: Json = False,
+) -> None:
+    """The last result of every rule, by delivery and build."""
+    from catalogue.db import records
+
+    engine = _hub().engine
+    releases = {r.build: r.id for r in records.list_releases(engine)}
+    rows: list[dict[str, Any]] = []
+    for found in records.list_quality(engine, subject, table):
+        build = str(found["subject"]).startswith("build/")
+        of = {"delivery": None if build else found["subject"], "release": releases.get(found["subject"])}
+        rows.append({key: of[key] if key in of else found[key] for key in LISTED})
+    show.table(rows, LISTED, empty="Nothing was judged yet: `hub delivery gate`.", as_json=json)
+
+
+@app.command()
+def rules(
+    table: Annotated[str | None, typer.Argument(help="Table, as in dcir/er_prs_f; all by default.")] = None,
+    json: Json = False,
+) -> None:
+    """The rules with their sentences."""
+    from jobs.quality.rules import all_rules, load_rules
+
+    found = load_rules(table) if table else [rule for of_table in all_rules().values() for rule in of_table]
+    rows = [
+        {
+            "table": r.table,
+            "rule": r.id,
+            "severity": r.severity,
+            "kind": r.kind,
+            "claim_fr": r.claim("fr"),
+            "claim_en": r.claim("en"),
+            "why_fr": r.why.fr,
+            "why_en": r.why.en,
+            "max_rate": r.allowed_rate,
+            "max_count": r.max_count,
+            "owner": r.owner,
+        }
+        for r in found
+    ]
+    shown = ("rule", "severity", "claim_en", "max_rate", "owner") if table else (*RULE[:4], "claim_en", "owner")
+    show.table(rows, shown, empty="No rules: write them in expectations/.", as_json=json)
+
+
+@app.command()
+def report(
+    subject: Subject,
+    out: Annotated[Path | None, typer.Option(help="Folder; reports/quality/<subject> of the hub by default.")] = None,
+) -> None:
+    """Write the stewards' report of the last quality run, in French and English."""
+    from jobs.quality.recorded import recorded_run
+    from jobs.quality.report import write
+
+    hub = _hub()
+    paths = write(recorded_run(hub.engine, subject), out or hub.settings.reports / "quality" / subject)
+    show.line({lang: str(path) for lang, path in paths.items()})
+
+
+@app.command("data-docs")
+def data_docs(subject: Subject, out: Annotated[Path, typer.Option(help="Folder to write the site to.")]) -> None:
+    """Write Great Expectations' Data Docs of the recorded counts (English, 4 MB, styles from public CDNs)."""
+    from jobs.quality.docs import data_docs as build
+    from jobs.quality.recorded import recorded_counts
+
+    show.line({"index": str(build(recorded_counts(_hub().engine, subject), subject, out))})

@@ -1,0 +1,63 @@
+"""``hub release``: which version of every table readers see."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from jobs.cli import show
+
+app = typer.Typer(no_args_is_help=True, help="Releases: which version of every table readers see.")
+
+Json = Annotated[bool, typer.Option("--json", help=show.JSON_HELP)]
+
+
+@app.command("list")
+def list_(json: Json = False) -> None:
+    """Every release, newest first: id, at, build, tables and deliveries."""
+    from catalogue.db import records
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+
+    rows = [_record(r) for r in records.list_releases(Hub(Settings()).engine)]
+    if not json:
+        rows = [{**r, "tables": len(r["tables"]), "deliveries": len(r["deliveries"])} for r in rows]
+    columns = ("id", "at", "build", "tables", "deliveries", "added")
+    show.table(rows, columns, empty="There is no release yet: `hub omop build` starts one.", as_json=json)
+
+
+@app.command("show")
+def show_(
+    number: Annotated[int | None, typer.Argument(help="Release; the current one by default.")] = None,
+    json: Json = False,
+) -> None:
+    """One release: the Delta version of every table, and the deliveries it holds."""
+    from catalogue.db import records
+    from jobs.errors import ConfigError
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+
+    engine = Hub(Settings()).engine
+    found = records.current_release(engine) if number is None else records.get_release(engine, number)
+    if found is None:
+        raise ConfigError("There is no such release.", next_step="`hub release list` shows those that exist")
+    if json:
+        show.line(_record(found))
+        return
+    show.say(f"Release {found.id} of {found.at:%Y-%m-%d %H:%M} UTC, from {found.build}")
+    tables: list[dict[str, Any]] = [{"table": t, "delta_version": v} for t, v in found.tables.items()]
+    show.table(tables, ("table", "delta_version"), empty="It holds no table.", as_json=False)
+    deliveries = [{"delivery": d, "new": "new" if d in found.added else ""} for d in found.deliveries]
+    show.table(deliveries, ("delivery", "new"), empty="It holds no delivery.", as_json=False)
+
+
+def _record(release: Any) -> dict[str, Any]:
+    found = asdict(release)
+    return {
+        **found,
+        "at": release.at.isoformat(),
+        "deliveries": list(release.deliveries),
+        "added": list(release.added),
+    }

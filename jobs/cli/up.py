@@ -1,0 +1,39 @@
+"""``hub up``: the hub without demo data."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from jobs.cli import show
+
+app = typer.Typer(help="The hub without demo data: Spark server, Airflow, catalogue; until Ctrl-C.")
+
+
+@app.command()
+def up(
+    stop: Annotated[bool, typer.Option("--stop", help="Stop what an earlier `hub up` left running, and end.")] = False,
+) -> None:
+    """Start the Spark server, Airflow and the catalogue; serve until Ctrl-C, which stops everything it started.
+
+    Makes keys and databases that are missing. Deliveries are taken in as they arrive in HUB_HOME/outboxes.
+    """
+    from jobs.serve import airflow, hub
+    from jobs.settings import Settings
+
+    settings = Settings()
+    if stop:
+        hub.stop(settings)
+        show.say("Stopped.")
+        return
+    hub.require_stopped(settings)
+    if made := hub.prepare(settings):
+        show.say(f"Made {len(made)} keys in {settings.keys}")
+    with hub.running(settings, show.say):
+        for line in hub.addresses(settings):
+            show.say(line)
+        show.say(f"Users      {', '.join(airflow.USERS)}; passwords in {airflow.passwords_file(settings)}")
+        show.say(f"Outboxes   {settings.outboxes}")
+        show.say("Ctrl-C stops everything.")
+        hub.serve(settings, show.say)

@@ -1,0 +1,59 @@
+"""Composition: stem events and evidence to OMOP tables."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.harmonise.concepts import with_concepts
+from jobs.harmonise.condition_occurrence import to_condition_occurrence
+from jobs.harmonise.death import to_death
+from jobs.harmonise.drug_exposure import to_drug_exposure
+from jobs.harmonise.evidence import only_unattributable, resolve
+from jobs.harmonise.observation_period import to_observation_period
+from jobs.harmonise.person import to_person
+from jobs.harmonise.procedure_occurrence import to_procedure_occurrence
+from jobs.harmonise.stem import PERIOD, SOURCE
+from jobs.harmonise.visit_occurrence import to_visit_occurrence
+
+EVENT_TABLES = ("visit_occurrence", "condition_occurrence", "drug_exposure", "procedure_occurrence")
+PERSON_TABLES = ("person", "observation_period", "death")
+
+
+def to_event_tables(stem: DataFrame, lookup: DataFrame, unattributable: DataFrame) -> dict[str, DataFrame]:
+    """The four event tables of the deliveries in ``stem`` (STEM columns, ``_source``, ``_period``).
+
+    ``lookup``: ``concepts.to_lookup``. ``unattributable``: ``evidence.only_unattributable`` over the evidence of
+    **all** published deliveries; events under those keys are left out (``to_losses`` counts them). The mapped events
+    are read four times: persist ``stem``, or write it once, before.
+    """
+    mapped = with_concepts(stem.join(unattributable.select("person_key"), "person_key", "left_anti"), lookup)
+    return {
+        "visit_occurrence": to_visit_occurrence(mapped),
+        "condition_occurrence": to_condition_occurrence(mapped),
+        "drug_exposure": to_drug_exposure(mapped),
+        "procedure_occurrence": to_procedure_occurrence(mapped),
+    }
+
+
+def to_person_tables(evidence: DataFrame) -> dict[str, DataFrame]:
+    """The three person tables from the evidence of **all** published deliveries, dates filled (``with_dates``)."""
+    resolved = resolve(evidence)
+    return {
+        "person": to_person(resolved),
+        "observation_period": to_observation_period(resolved),
+        "death": to_death(resolved),
+    }
+
+
+def to_losses(stem: DataFrame, evidence: DataFrame) -> DataFrame:
+    """One row per delivery, kind and reason: ``rows`` stem events that reach no table.
+
+    ``unattributable``: several people share the key. ``no_evidence``: the delivery has events of a person that it does
+    not describe; sources are written so that this cannot happen, a count above 0 is a fault of ``events``.
+    """
+    several = only_unattributable(evidence).select("person_key", F.lit("unattributable").alias("several"))
+    known = evidence.select("person_key").distinct().withColumn("known", F.lit(True))
+    reason = F.coalesce(F.col("several"), F.when(F.col("known").isNull(), F.lit("no_evidence")))
+    judged = stem.join(known, "person_key", "left").join(several, "person_key", "left").withColumn("reason", reason)
+    return judged.where("reason is not null").groupBy(SOURCE, PERIOD, "kind", "reason").agg(F.count("*").alias("rows"))

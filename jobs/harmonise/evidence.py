@@ -1,0 +1,75 @@
+"""What all deliveries say of a person, brought together. Order of deliveries plays no part."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.harmonise.ids import person_id
+from jobs.harmonise.stem import DISCHARGE, ENROLMENT, FROM_BOTH, PERIOD, RECORD, SOURCE
+
+DEATH_PRIORITY = (32815, ENROLMENT, DISCHARGE, RECORD)
+"""Death certificate, beneficiary register, mode of discharge, health record: the first one known dates the death."""
+
+
+def with_dates(evidence: DataFrame, stem: DataFrame) -> DataFrame:
+    """One row per evidence row, with the first and last date of the person's events in the same delivery.
+
+    Only a visit's end counts as a last date: a drug's end is a hypothesis about the future.
+    """
+    keys = ["person_key", SOURCE, PERIOD]
+    end = F.when(F.col("kind") == "visit", F.col("end_date"))
+    dates = stem.groupBy(*keys).agg(
+        F.min("start_date").alias("first_date"), F.max(F.greatest("start_date", end)).alias("last_date")
+    )
+    return evidence.drop("first_date", "last_date").join(dates, keys, "left").select(*evidence.columns)
+
+
+def only_unattributable(evidence: DataFrame) -> DataFrame:
+    """One row per person_key that stands for several people (same-sex twins under one policy holder).
+
+    Several identities in one delivery or over all of them. Events under such a key cannot be attributed, whatever
+    source they come from: columns ``person_key``, ``person_id``.
+    """
+    keys = evidence.groupBy("person_key").agg(_several().alias("several")).where("several")
+    return keys.select("person_key", person_id(F.col("person_key")).alias("person_id"))
+
+
+def resolve(evidence: DataFrame) -> DataFrame:
+    """One row per person who has at least one event and whose key stands for one person only.
+
+    Birth: best rank, then latest period. Gender: the same among those that know it. Death: by ``DEATH_PRIORITY``, then
+    latest period. Dates: first and last over everything.
+    """
+    order = F.struct(-F.col("rank"), F.col(PERIOD), F.col(SOURCE))
+    knows = F.col("gender").isin("1", "2")
+    place = F.array_position(F.lit(list(DEATH_PRIORITY)), F.col("death_type_concept_id"))
+    priority = F.coalesce(F.nullif(place, F.lit(0)), F.lit(len(DEATH_PRIORITY) + 1))
+    dies = F.when(F.col("death_date").isNotNull(), F.struct(-priority, F.col(PERIOD), F.col(SOURCE)))
+    has_events = F.when(F.col("first_date").isNotNull(), F.col("period_type_concept_id"))
+    resolved = evidence.groupBy("person_key").agg(
+        _several().alias("several"),
+        F.max_by(F.struct("year_of_birth", "month_of_birth"), order).alias("birth"),
+        F.max_by("gender", F.struct(knows, order)).alias("gender"),
+        F.max_by(F.struct("death_date", "death_type_concept_id"), dies).alias("death"),
+        F.min("first_date").alias("first_date"),
+        F.max("last_date").alias("last_date"),
+        F.min(has_events).alias("one_type"),
+        F.max(has_events).alias("other_type"),
+    )
+    period_type = F.when(F.col("one_type") == F.col("other_type"), F.col("one_type")).otherwise(F.lit(FROM_BOTH))
+    return resolved.where(~F.col("several") & F.col("first_date").isNotNull()).select(
+        "person_key",
+        person_id(F.col("person_key")).alias("person_id"),
+        "gender",
+        "birth.*",
+        "death.*",
+        "first_date",
+        "last_date",
+        period_type.alias("period_type_concept_id"),
+    )
+
+
+def _several() -> Column:
+    """Over the evidence of one key: true when it stands for several people."""
+    return F.bool_or("shared") | F.coalesce(F.min("identity") != F.max("identity"), F.lit(False))

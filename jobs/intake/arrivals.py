@@ -1,0 +1,37 @@
+"""Which deliveries can be pulled now: manifests and sizes only, so it may be asked every minute. No heavy import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobs.errors import ContractRefused, Incomplete
+from jobs.intake.connectors import Connector, connect
+from jobs.intake.delivery import DeliveryId
+from jobs.intake.manifest import is_complete, missing_files, read_manifest
+
+
+def complete_deliveries(outboxes: Path | Connector) -> list[DeliveryId]:
+    """Deliveries that wait for nothing, sorted.
+
+    One whose manifest breaks the contract is among them: waiting would not mend it, ``pull`` refuses it.
+    """
+    connector = connect(outboxes)
+    return [d for d in connector.deliveries() if not _waits_for(connector, d)]
+
+
+def incomplete_deliveries(outboxes: Path | Connector) -> dict[DeliveryId, tuple[str, ...]]:
+    """Deliveries that are still arriving, with the names of what they wait for."""
+    connector = connect(outboxes)
+    waiting = {d: _waits_for(connector, d) for d in connector.deliveries()}
+    return {d: names for d, names in waiting.items() if names}
+
+
+def _waits_for(connector: Connector, delivery: DeliveryId) -> tuple[str, ...]:
+    try:
+        manifest, _ = read_manifest(connector, delivery)
+        sizes = connector.files(delivery)
+        return () if is_complete(manifest, sizes) else tuple(missing_files(manifest, sizes))
+    except Incomplete:
+        return ("manifest.json",)
+    except ContractRefused:
+        return ()

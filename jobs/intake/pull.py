@@ -1,0 +1,226 @@
+"""Pull: receives one delivery into landing, in one streaming pass per file, or refuses it whole.
+
+Refused: landing is as before, what was received is kept sealed to the stewards' key, the contributor's files are
+untouched. Repeating gives the same outcome. Nothing is written in clear.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from jobs.errors import ConflictError, ContractRefused, HubError, KeyRefused
+from jobs.intake.connectors import Connector, connect, is_safe_name
+from jobs.intake.delivery import DeliveryId
+from jobs.intake.landing import LANDING, QUARANTINE, EncryptedParquet
+from jobs.intake.lines import Place
+from jobs.intake.manifest import FileEntry, Manifest, read_manifest, require_complete
+from jobs.intake.readers import MALFORMED, CsvFile, row_schema
+from jobs.intake.seal import seal
+from jobs.pseudonymise.keys import read_public_key
+from schemas.loader import load_source, load_table
+
+Progress = Callable[[str, int, int], None]
+"""Called with a file's name, the bytes received so far and the bytes declared."""
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """One file as it was received: well-formed rows, malformed lines (in all and by reason), bytes, sha256."""
+
+    table: str
+    file: str
+    rows: int
+    malformed: int
+    reasons: dict[str, int]
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PullReport:
+    """One delivery as it was received."""
+
+    delivery: DeliveryId
+    manifest_sha256: str
+    stage1_key: str
+    files: tuple[FileReport, ...]
+
+    @property
+    def rows(self) -> int:
+        """Records received, malformed ones counted."""
+        return sum(f.rows + f.malformed for f in self.files)
+
+    def to_dict(self) -> dict[str, object]:
+        """For the one line of JSON that a task prints."""
+        return {**asdict(self), "delivery": str(self.delivery), "files": [asdict(f) for f in self.files]}
+
+
+@dataclass(frozen=True)
+class _Doors:
+    """Where one delivery goes while it is being received, and to which keys."""
+
+    delivery: DeliveryId
+    connector: Connector
+    rows: Path
+    malformed: Path
+    landing_key: rsa.RSAPublicKey
+    quarantine_key: rsa.RSAPublicKey
+
+
+def pull(
+    delivery: DeliveryId,
+    *,
+    outbox: Path | Connector,
+    landing: Path,
+    quarantine: Path,
+    keys_public: Path,
+    stage1_key: str | None = None,
+    progress: Progress | None = None,
+) -> PullReport:
+    """Receives ``delivery`` into ``landing/<delivery>/<table>/<stem>.parquet``; malformed lines go to
+    ``quarantine/<delivery>/<table>/malformed-<stem>.parquet``, each sealed to its own key.
+
+    ``stage1_key``: check value that the contributors' stage-1 key must have; another one raises ``KeyRefused``
+    (stage1_key_other). Raises ``Incomplete`` while files are missing, ``ConflictError`` while another process pulls
+    the same delivery, and ``ContractRefused`` with a reason, after the bytes were sealed in
+    ``quarantine/<delivery>/refused/<file>.sealed``. Bytes that differ from the manifest's sha256 are a
+    checksum_mismatch, whatever else they broke.
+    """
+    connector = connect(outbox)
+    keys = read_public_key(keys_public / "landing.pub.pem"), read_public_key(keys_public / "quarantine.pub.pem")
+    manifest: Manifest | None = None
+    try:
+        manifest, sha256 = read_manifest(connector, delivery)
+        require_complete(delivery, manifest, connector.files(delivery))
+        if stage1_key is not None and manifest.stage1_key != stage1_key:
+            raise _other_stage1_key(delivery)
+        with _replacing(delivery, landing, quarantine) as (rows, malformed):
+            doors = _Doors(delivery, connector, rows, malformed, *keys)
+            files = tuple(_receive(entry, doors, progress) for entry in manifest.files)
+        return PullReport(delivery, sha256, manifest.stage1_key, files)
+    except ContractRefused as refusal:
+        damaged = _keep_sealed(connector, delivery, manifest, quarantine, keys[1])
+        if not damaged or refusal.reason == "checksum_mismatch":
+            raise
+        raise _checksum_mismatch(delivery, damaged) from None
+
+
+def _receive(entry: FileEntry, doors: _Doors, progress: Progress | None) -> FileReport:
+    """One file: one pass over its bytes."""
+    table, dialect = load_table(doors.delivery.source, entry.table), load_source(doors.delivery.source).csv
+    place = Place(str(doors.delivery), entry.name, f"{doors.delivery.source}/{entry.table}")
+    target = f"{entry.name.removesuffix('.csv')}.parquet"
+    tell = None if progress is None else (lambda done: progress(entry.name, done, entry.bytes))
+    with ExitStack() as stack:
+        stream = stack.enter_context(doors.connector.open(doors.delivery, entry.name))
+        file = CsvFile(stream, table, dialect, place, limit=entry.bytes, progress=tell)
+        good = stack.enter_context(
+            EncryptedParquet(doors.rows / entry.table / target, row_schema(table), doors.landing_key, LANDING)
+        )
+        bad: EncryptedParquet | None = None
+        for records in file:
+            good.write(records.rows)
+            if records.malformed.num_rows and bad is None:
+                path = doors.malformed / entry.table / f"malformed-{target}"
+                bad = stack.enter_context(EncryptedParquet(path, MALFORMED, doors.quarantine_key, QUARANTINE))
+            if bad is not None:
+                bad.write(records.malformed)
+        _compare(entry, file, place)
+    return FileReport(
+        entry.table, entry.name, file.rows, file.records - file.rows, file.malformed, file.size, file.sha256
+    )
+
+
+def _compare(entry: FileEntry, file: CsvFile, place: Place) -> None:
+    if file.sha256 != entry.sha256:
+        raise place.refuse("checksum_mismatch", "its bytes differ from those that the contributor declared.")
+    if file.records != entry.rows:
+        raise place.refuse("row_count_mismatch", f"holds {file.records} rows, {entry.rows} were declared.")
+    if 2 * (file.records - file.rows) > file.records:
+        raise place.refuse(
+            "too_many_malformed", f"{file.records - file.rows} of {file.records} lines do not have the contract's form."
+        )
+
+
+@contextmanager
+def _replacing(delivery: DeliveryId, landing: Path, quarantine: Path) -> Iterator[tuple[Path, Path]]:
+    """Two folders to fill: they take the delivery's place when all went well and vanish otherwise."""
+    target, apart = delivery.under(landing), delivery.under(quarantine)
+    name = target.name
+    rows, old = target.with_name(f".{name}.partial"), target.with_name(f".{name}.old")
+    malformed = apart.with_name(f".{name}.partial")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(target.with_name(f".{name}.lock"), delivery):
+        if old.exists() and not target.exists():
+            os.rename(old, target)
+        for left in (rows, malformed, old):
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            yield rows, malformed
+            new = {p.relative_to(malformed): p for p in malformed.glob("*/*.parquet")}
+            for path, made in new.items():
+                (apart / path).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(made, apart / path)
+            for stale in apart.glob("*/malformed-*.parquet"):
+                if stale.relative_to(apart) not in new:
+                    stale.unlink()
+            if target.exists():
+                os.rename(target, old)
+            os.rename(rows, target)
+        finally:
+            for left in (rows, malformed, old):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _alone(lock: Path, delivery: DeliveryId) -> Iterator[None]:
+    with lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(f"{delivery}: another process is pulling it.", reason="already_pulling") from None
+        yield
+
+
+def _keep_sealed(
+    connector: Connector, delivery: DeliveryId, manifest: Manifest | None, quarantine: Path, key: rsa.RSAPublicKey
+) -> list[str]:
+    """Seals what was received; returns the names of files whose bytes are not those that the manifest declares."""
+    declared = {f.name: f.sha256 for f in manifest.files} if manifest else {}
+    damaged = []
+    try:
+        names = [n for n, size in connector.files(delivery).items() if size is not None and is_safe_name(n)]
+    except ContractRefused:
+        # the folder itself is a link: nothing of it is opened
+        names = []
+    for name in names:
+        with connector.open(delivery, name) as stream:
+            target = delivery.under(quarantine) / "refused" / f"{name}.sealed"
+            sealed = seal(stream, target, key, f"{delivery}/{name}")
+        if declared.get(name, sealed.sha256) != sealed.sha256:
+            damaged.append(name)
+    return damaged
+
+
+def _checksum_mismatch(delivery: DeliveryId, names: list[str]) -> HubError:
+    return ContractRefused(
+        f"{delivery}: the bytes differ from those that the contributor declared: {', '.join(names)}.",
+        reason="checksum_mismatch",
+        next_step="Ask the contributor to send again: the transport or the export damaged them.",
+    )
+
+
+def _other_stage1_key(delivery: DeliveryId) -> KeyRefused:
+    return KeyRefused(
+        f"{delivery}: its pseudonyms were made with another stage-1 key than the registered one. No data was read.",
+        reason="stage1_key_other",
+        next_step="Ask the contributor which key the agent used, then send again.",
+    )

@@ -1,0 +1,32 @@
+"""What is in the lake: one row per table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jobs.lake import tables as lake
+from jobs.spark.session import safely
+from jobs.steps.hub import Hub
+from schemas.loader import load_source, omop_names, source_names
+
+
+def names() -> list[str]:
+    """Every table that the hub may hold, by its one name."""
+    sources = [f"{s}/{t}" for s in source_names() for t in load_source(s).tables]
+    return [*sources, *(f"omop/{t}" for t in omop_names())]
+
+
+def inventory(hub: Hub) -> list[dict[str, Any]]:
+    """One row per table that is there: ``table, rows, delta_version, bytes`` (of the newest version)."""
+    found = []
+    for name in names():
+        where = lake.path(hub.settings.lake, name)
+        commit = lake.last_commit(hub.spark, where)
+        if commit is None:
+            continue
+        with safely(f"inventory of {name}"):
+            detail = hub.spark.sql(f"DESCRIBE DETAIL delta.`{where}`").select("sizeInBytes").first()
+            rows = lake.read(hub.spark, where).count()
+        size = int(detail["sizeInBytes"]) if detail else 0
+        found.append({"table": name, "rows": rows, "delta_version": commit[0], "bytes": size})
+    return found

@@ -1,0 +1,171 @@
+"""The one warm Spark server of a hub: a Spark Connect server that alone holds the keys.
+
+It listens on loopback with a token read from a file. Its environment names the directory of the hub's keys; nothing
+else in the hub's processes does. On a cluster ``HUB_SPARK_REMOTE`` names that cluster's server and this module rests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from jobs.errors import ConfigError, KeyRefused, ServerUnavailable
+from jobs.settings import Settings
+from jobs.spark import jars
+
+START_SECONDS = 90
+
+
+def token(settings: Settings) -> str:
+    """The server's token, from its file. Raises ``KeyRefused`` when it cannot be read."""
+    path = settings.keys / "hub" / "spark.token"
+    try:
+        return path.read_text("ascii").strip()
+    except OSError as error:
+        raise KeyRefused("The Spark server's token cannot be read.", next_step="run `hub key init`") from error
+
+
+def configuration(settings: Settings) -> dict[str, str]:
+    """Everything that the server is started with, except the token."""
+    classpath = ":".join(str(j) for j in [*jars.delta_jars(settings.cache), jars.hub_jar(settings.cache)])
+    work = settings.run / "spark"
+    conf = {
+        "spark.master": "local[*]",
+        "spark.app.name": "healthhub",
+        "spark.driver.memory": settings.spark_memory,
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraClassPath": classpath,
+        "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC -XX:+UseParallelGC -Dderby.system.home={work}",
+        "spark.connect.grpc.binding.address": settings.host,
+        "spark.connect.grpc.binding.port": str(settings.spark_port),
+        "spark.connect.grpc.maxInboundMessageSize": str(64 * 1024 * 1024),
+        "spark.ui.enabled": "false",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": str(work / "warehouse"),
+        "spark.local.dir": str(work / "local"),
+        "spark.sql.shuffle.partitions": "4",
+        # inferring filters from a hundred reason codes takes minutes of planning, for filters that prune nothing here
+        "spark.sql.constraintPropagation.enabled": "false",
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+        "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.databricks.delta.properties.defaults.dataSkippingNumIndexedCols": "0",
+        "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+        # shuffle and spill hold rows: encrypted with a key of this process
+        "spark.io.encryption.enabled": "true",
+        # every Parquet file that this server writes, data and Delta checkpoints, is encrypted with the lake's key
+        "spark.hadoop.parquet.crypto.factory.class": "org.apache.parquet.crypto.keytools.PropertiesDrivenCryptoFactory",
+        "spark.hadoop.parquet.encryption.kms.client.class": "hub.KeyProvider",
+        "spark.hadoop.parquet.encryption.uniform.key": "lake",
+        "spark.sql.parquet.compression.codec": "zstd",
+        "spark.redaction.regex": "(?i)secret|password|passwd|token|access[.]?key|kek|salt|pad",
+        "spark.log.level": "ERROR",
+    }
+    if settings.spark_event_log:
+        # in plain text: who reads it to profile, or looks for what must not be in it, needs no tool
+        conf |= {"spark.eventLog.enabled": "true", "spark.eventLog.compress": "false"}
+        conf["spark.eventLog.dir"] = (settings.logs / "spark-events").as_uri()
+    return conf
+
+
+def start(settings: Settings) -> int:
+    """Starts the server in its own session and returns its process id; does nothing when it runs already."""
+    if settings.spark_remote or (pid := running(settings)):
+        return 0 if settings.spark_remote else pid
+    _refuse_used_port(settings)
+    secret = token(settings)
+    for folder in (settings.run / "spark" / "local", settings.logs / "spark-events"):
+        folder.mkdir(parents=True, exist_ok=True)
+    conf = configuration(settings)
+    properties = settings.run / "spark" / "spark.conf"
+    properties.write_text("".join(f"{k} {v}\n" for k, v in conf.items()))
+    home = jars.spark_home()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_", "PYSPARK_"))}
+    environment |= {
+        "SPARK_HOME": str(home),
+        "SPARK_CONNECT_AUTHENTICATE_TOKEN": secret,
+        "HUB_KEYS": str(settings.keys / "hub"),
+        "HUB_PUBLIC_KEYS": str(settings.keys / "public"),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "TZ": "UTC",
+    }
+    log = (settings.logs / "spark.log").open("ab")
+    process = subprocess.Popen(
+        ["bash", str(home / "bin" / "spark-submit"), "--properties-file", str(properties), "--class",
+         "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"],
+        env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+        cwd=settings.run / "spark",
+    )  # fmt: skip
+    (settings.run / "spark.pid").write_text(str(process.pid))
+    return process.pid
+
+
+def _refuse_used_port(settings: Settings) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.spark_port))
+        except OSError as error:
+            raise ConfigError(
+                f"Port {settings.spark_port} is in use.", next_step="stop what uses it, or set HUB_SPARK_PORT"
+            ) from error
+
+
+def running(settings: Settings) -> int:
+    """Process id of this hub's server, 0 when it does not run."""
+    try:
+        pid = int((settings.run / "spark.pid").read_text())
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, ValueError):
+        return 0
+    return 0 if state == "Z" else pid
+
+
+def ready(settings: Settings) -> bool:
+    """Whether something listens on the server's port."""
+    try:
+        with socket.create_connection((settings.host, settings.spark_port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def wait(settings: Settings, seconds: float = START_SECONDS) -> None:
+    """Waits until the server listens. Raises ``ServerUnavailable`` with where its log is."""
+    end = time.monotonic() + seconds
+    while not ready(settings):
+        if time.monotonic() > end or not (settings.spark_remote or running(settings)):
+            raise ServerUnavailable("The Spark server did not start.", next_step=f"read {settings.logs / 'spark.log'}")
+        time.sleep(0.3)
+
+
+def stop(settings: Settings, seconds: float = 20) -> None:
+    """Stops the server: TERM to its process group, KILL when it does not end in time."""
+    pid = running(settings)
+    if pid:
+        for sign, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
+            try:
+                os.killpg(pid, sign)
+            except ProcessLookupError:
+                break
+            end = time.monotonic() + patience
+            while running(settings) and time.monotonic() < end:
+                _reap(pid)
+                time.sleep(0.1)
+            if not running(settings):
+                break
+    (settings.run / "spark.pid").unlink(missing_ok=True)
+
+
+def _reap(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

@@ -1,0 +1,91 @@
+"""The only place that makes a SparkSession, and that lets a Spark error out: without the data that it quotes."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jobs.errors import ConflictError, HubError, KeyRefused, ServerUnavailable, StorageError
+from jobs.settings import Settings
+from jobs.spark import server
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+RETRIES = 5
+PSEUDONYM = "hub_pseudonym"
+KEY_CHECK = "hub_key_check"
+CONFLICTS = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED")
+KEY_MARK = re.compile(r"HUB_KEY_[A-Z]+: [A-Za-z0-9 _.,-]+|GCM tag check failed|No keys available")
+CLASS_MARK = re.compile(r"\[([A-Z][A-Z0-9_.]+)\]")
+
+
+def connect(settings: Settings) -> SparkSession:
+    """A session on the hub's Spark server. Raises ``ServerUnavailable`` or ``KeyRefused`` before any data is read."""
+    if not settings.spark_remote and not server.ready(settings):
+        raise ServerUnavailable("The Spark server does not answer.", next_step="run `hub spark start`, then try again")
+    return open_session(address(settings))
+
+
+def open_session(remote: str) -> SparkSession:
+    """A session on the server at this address, with the hub's functions registered."""
+    from pyspark.logger import PySparkLogger
+    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+    from pyspark.sql.types import BinaryType, StringType
+
+    for quoting in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):  # they log the data that an error quotes
+        PySparkLogger.getLogger(quoting).setLevel(logging.CRITICAL + 1)
+    with safely("connect"):
+        spark = SparkSession.builder.remote(remote).create()
+        # a server that died is reported in seconds (the default waits ten minutes): the task that asked is tried again
+        spark.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=2000)])
+        spark.udf.registerJavaFunction(PSEUDONYM, "hub.Pseudonym", BinaryType())
+        spark.udf.registerJavaFunction(KEY_CHECK, "hub.Pseudonym$Check", StringType())
+    return spark
+
+
+def address(settings: Settings) -> str:
+    """The server's address with its token: never logged."""
+    if settings.spark_remote:
+        return settings.spark_remote
+    # a client sends a token without TLS to "localhost" only, by that very name
+    return f"sc://localhost:{settings.spark_port}/;token={server.token(settings)}"
+
+
+@contextmanager
+def safely(step: str) -> Iterator[None]:
+    """Turns a Spark or gRPC error into a ``HubError`` that holds its class only: Spark quotes data in messages."""
+    try:
+        yield
+    except HubError:
+        raise
+    except Exception as error:
+        raise translated(error, step) from None
+
+
+def translated(error: Exception, step: str) -> HubError:
+    """The hub's error for one of Spark's. Only a condition name, an SQLSTATE and our own key messages are kept."""
+    text = str(error)
+    condition = ""
+    if hasattr(error, "getCondition"):
+        condition = error.getCondition() or ""
+    if not condition and (found := CLASS_MARK.search(text)):
+        condition = found.group(1)
+    if mark := KEY_MARK.search(text):
+        said = mark.group(0)
+        return KeyRefused(f"Spark refused at {step}: {said}.", next_step="check the key files and the key registry")
+    if any(c in text for c in CONFLICTS):
+        return ConflictError(f"Another writer was first at {step} ({condition}).", next_step="try again")
+    name = type(error).__name__
+    if "UNAVAILABLE" in text or "RpcError" in name or "Retries" in name or "UNAUTHENTICATED" in text:
+        what = "UNAUTHENTICATED" if "nauthenticated" in text or "UNAUTHENTICATED" in text else "UNAVAILABLE"
+        return ServerUnavailable(
+            f"The Spark server went away at {step} ({what}).", next_step="run `hub spark start`, then try again"
+        )
+    return StorageError(
+        f"Spark failed at {step} ({condition or name}).", next_step="read the Spark server's log, then try again"
+    )

@@ -1,0 +1,1 @@
+"""From landed text to typed, pseudonymised, accounted rows: pure functions, DataFrame in, DataFrame out."""

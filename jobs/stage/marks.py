@@ -1,0 +1,83 @@
+"""What a row cannot know alone: is it a copy, has it a parent, was it reversed?
+
+Each function looks at key columns only, and at whole rows only where keys repeat, and returns the exceptions: one row
+per (``_file``, ``_row``) that is not simply kept. The stage joins them to its one scan of the rows; where there are
+no exceptions the engine drops the join.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from schemas.loader import Parent, Settle
+
+PLACE = ("_file", "_row")
+
+
+def digest(names: tuple[str, ...] | list[str]) -> Column:
+    """64-bit hash of some columns. Two different keys share one with probability n^2 / 2^65."""
+    return F.xxhash64(*[F.col(n) for n in names])
+
+
+def copies(typed: DataFrame, key: tuple[str, ...]) -> DataFrame:
+    """One row per row that shares its key: ``_copy`` is ``duplicate`` (a later copy, equal in every column that
+    reaches the lake) or ``conflict`` (rows of this key differ: none of them can be believed)."""
+    content = [c for c in typed.columns if not c.startswith("_")]
+    hashed = typed.withColumn("_hash", digest(key))
+    repeated = hashed.groupBy("_hash").agg(F.count(F.lit(1)).alias("_n")).where("_n > 1").select("_hash")
+    suspects = hashed.join(F.broadcast(repeated), "_hash", "left_semi").withColumn("_content", digest(content))
+    same = Window.partitionBy(*key)
+    return (
+        suspects.withColumn("_differ", F.min("_content").over(same) != F.max("_content").over(same))
+        .withColumn("_order", F.row_number().over(same.orderBy(*PLACE)))
+        .withColumn("_copy", F.when(F.col("_differ"), F.lit("conflict")).when(F.col("_order") > 1, F.lit("duplicate")))
+        .where(F.col("_copy").isNotNull())
+        .select(*PLACE, "_copy")
+    )
+
+
+def orphans(typed: DataFrame, parent: Parent, staged: DataFrame) -> DataFrame:
+    """One row per detail whose parent row was not kept: ``_parent`` is ``settled`` when the parent was reversed,
+    otherwise ``orphan``. ``staged``: the staged parent table, all states."""
+    parents = staged.groupBy(digest(parent.columns).alias("_hash")).agg(
+        F.bool_or(F.col("_status") == "kept").alias("_kept"),
+        F.bool_or(F.col("_status") == "settled").alias("_settled"),
+    )
+    return (
+        typed.select(*PLACE, digest(parent.columns).alias("_hash"))
+        .join(parents, "_hash", "left")
+        .where(~F.coalesce("_kept", F.lit(False)))
+        .select(*PLACE, F.when(F.coalesce("_settled", F.lit(False)), "settled").otherwise("orphan").alias("_parent"))
+    )
+
+
+def reversals(typed: DataFrame, settle: Settle, copied: DataFrame) -> DataFrame:
+    """One row per line of an act that has a cancelling line: ``_settled`` is true for all of them, except for one line
+    of an act whose quantities still sum above zero; that line takes the sums (``_sum_<column>``).
+
+    Lines are of one act when they are equal in ``settle.group``; copies and rows that break the contract take no part.
+    Source: regularisations of the DCIR (a cancellation repeats the line with a negative quantity).
+    """
+    sound = typed.where(F.col("_reason").isNull()).withColumn("_hash", digest(settle.group))
+    negative = sound.where(F.col(settle.quantity) < 0).select("_hash").distinct()
+    lines = sound.join(F.broadcast(negative), "_hash", "left_semi").join(
+        F.broadcast(copied.select(*PLACE)), list(PLACE), "left_anti"
+    )
+    act = Window.partitionBy(*settle.group)
+    latest = act.orderBy((F.col(settle.quantity) > 0).desc(), F.col("_row").desc(), F.col("_file").desc())
+    added = (settle.quantity, *settle.sums)
+    return (
+        lines.select(
+            *PLACE,
+            F.min(settle.quantity).over(act).alias("_least"),
+            F.row_number().over(latest).alias("_order"),
+            *[F.sum(name).over(act).alias(f"_sum_{name}") for name in added],
+        )
+        .where("_least < 0")
+        .select(
+            *PLACE,
+            ((F.col("_order") > 1) | (F.col(f"_sum_{settle.quantity}") <= 0)).alias("_settled"),
+            *[f"_sum_{name}" for name in added],
+        )
+    )

@@ -1,0 +1,193 @@
+"""build: from published source rows to staged OMOP tables, only the (source, period) slices that deliveries touch."""
+
+from __future__ import annotations
+
+import importlib
+from datetime import date
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from catalogue.db import records
+from jobs.errors import UnexpectedState
+from jobs.intake.delivery import DeliveryId
+from jobs.lake import tables as lake
+from jobs.spark.session import safely
+from jobs.steps.hub import Hub
+from jobs.steps.stage import Progress
+from schemas.loader import load_omop, load_source
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+Slice = tuple[str, str]
+SLICES = ["_source", "_period"]
+EVIDENCE = "build/person_evidence"
+
+
+def staging(hub: Hub, build: int, table: str = "") -> str:
+    """Where a build's staged table waits: ``omop/person``, ``stem``, ``evidence``."""
+    return lake.path(hub.settings.lake, f"staging/build/{build}/{table}".rstrip("/"))
+
+
+def build(hub: Hub, progress: Progress | None = None) -> dict[str, Any]:
+    """Builds everything that is published and in no release yet. The answer says what is ``next``: gate, or stop."""
+    pending = records.pending_deliveries(hub.engine)
+    if not pending:
+        return {"build": 0, "deliveries": [], "next": "stop"}
+    number = records.start_build(hub.engine, pending, run=hub.run)
+    versions = source_versions(hub, records.published_deliveries(hub.engine))
+    slices = {DeliveryId.parse(d).parts[:2] for d in pending}
+    tell = progress or (lambda _: None)
+    with safely("build"):
+        tell("events and persons")
+        parts = _stage_stem(hub, number, slices, versions)
+        evidence = _stage_evidence(hub, number, slices, parts)
+        if moved := _slices_of_changed_keys(hub, evidence) - slices:
+            tell(f"{len(moved)} more months: persons in them changed")
+            parts += _stage_stem(hub, number, moved, versions, more=True)
+            slices |= moved
+        losses, content = _stage_tables(hub, number, parts, evidence, tell)
+    records_lost = {"/".join(k): n for k, n in sorted(losses.items())}
+    told = {
+        "slices": sorted("/".join(s) for s in slices),
+        "versions": versions,
+        "content": content,
+        "losses": records_lost,
+    }
+    records.set_build_detail(hub.engine, number, told)
+    return {"build": number, "deliveries": pending, "slices": told["slices"], "losses": records_lost, "next": "gate"}
+
+
+def source_versions(hub: Hub, published: list[str]) -> dict[str, int]:
+    """The Delta version of every source table that holds these deliveries, as their publishing recorded it."""
+    versions: dict[str, int] = {}
+    for delivery in published:
+        known = records.get_delivery(hub.engine, delivery)
+        events = [e for e in (known["events"] if known else []) if e["state"] == "published" and e["detail"]]
+        if not events:
+            raise UnexpectedState(f"{delivery} is published without versions.", next_step="publish it again")
+        for table, version in events[-1]["detail"]["versions"].items():
+            versions[table] = max(version, versions.get(table, -1))
+    return versions
+
+
+def _stage_stem(
+    hub: Hub, number: int, slices: set[Slice], versions: dict[str, int], *, more: bool = False
+) -> list[str]:
+    """Writes the stem of some slices, source by source, and returns the parts' names; unless ``more``, also what the
+    slices say of persons."""
+    from pyspark.sql import functions as F
+
+    parts = []
+    for source in sorted({s for s, _ in slices}):
+        periods = sorted(p for s, p in slices if s == source)
+        tables = {
+            t: lake.read(hub.spark, lake.path(hub.settings.lake, f"{source}/{t}"), versions[f"{source}/{t}"]).where(
+                F.col("_period").isin(periods)
+            )
+            for t in load_source(source).tables
+        }
+        sanitise = importlib.import_module(f"jobs.sources.{source}.sanitise").sanitise
+        events = importlib.import_module(f"jobs.sources.{source}.events")
+        clean = sanitise(tables)
+        parts.append(f"{source}-more" if more else source)
+        wanted = {f"stem/{parts[-1]}": events.events(clean)}
+        if not more:
+            wanted[f"persons/{source}"] = events.persons(clean)
+        for name, frame in wanted.items():
+            rows = frame.withColumn("_source", F.lit(source))
+            lake.write_staged(hub.spark, rows, staging(hub, number, name))
+    return parts
+
+
+def _staged(hub: Hub, number: int, name: str, parts: list[str]) -> DataFrame:
+    frames = [lake.read_staged(hub.spark, staging(hub, number, f"{name}/{part}")) for part in parts]
+    return reduce(lambda one, other: one.unionByName(other), frames)
+
+
+def _stage_evidence(hub: Hub, number: int, slices: set[Slice], parts: list[str]) -> DataFrame:
+    """All that is known of persons: what the build before kept, with the built slices replaced."""
+    from jobs.harmonise.evidence import with_dates
+
+    dated = with_dates(_staged(hub, number, "persons", parts), _staged(hub, number, "stem", parts))
+    fresh = lake.write_staged(hub.spark, dated, staging(hub, number, "evidence"))
+    kept = lake.path(hub.settings.lake, EVIDENCE)
+    if lake.last_commit(hub.spark, kept) is None:
+        return fresh
+    return lake.read(hub.spark, kept).where(f"NOT ({lake.slices(sorted(slices))})").unionByName(fresh)
+
+
+def _slices_of_changed_keys(hub: Hub, evidence: DataFrame) -> set[Slice]:
+    """Slices that hold persons whose key became, or ceased to be, that of several people."""
+    from jobs.harmonise.evidence import only_unattributable
+
+    kept = lake.path(hub.settings.lake, EVIDENCE)
+    if lake.last_commit(hub.spark, kept) is None:
+        return set()
+    before = only_unattributable(lake.read(hub.spark, kept)).select("person_key")
+    now = only_unattributable(evidence).select("person_key")
+    changed = before.exceptAll(now).unionAll(now.exceptAll(before))
+    found = evidence.join(changed, "person_key", "left_semi").select(*SLICES).distinct().collect()
+    return {(r["_source"], r["_period"]) for r in found}
+
+
+def _stage_tables(
+    hub: Hub, number: int, parts: list[str], evidence: DataFrame, tell: Progress
+) -> tuple[dict[tuple[str, ...], int], dict[str, str]]:
+    from jobs.harmonise import build as compose
+    from jobs.harmonise.cdm_source import to_cdm_source
+    from jobs.harmonise.concepts import to_lookup
+    from jobs.harmonise.evidence import only_unattributable
+    from jobs.harmonise.vocabulary import to_vocabulary
+
+    stem = _staged(hub, number, "stem", parts)
+    shared = only_unattributable(evidence)
+    vocabulary = to_vocabulary(hub.spark)
+    on = _source_release(hub)
+    # referred tables first: the rules of a table look into those staged before it
+    frames = {t: vocabulary[t] for t in ("vocabulary", "concept", "source_to_concept_map")}
+    frames["cdm_source"] = to_cdm_source(vocabulary["vocabulary"], source_release=on, cdm_release=on)
+    frames |= compose.to_person_tables(evidence)
+    lookup = to_lookup(vocabulary["source_to_concept_map"], vocabulary["concept"])
+    frames |= compose.to_event_tables(stem, lookup, shared)
+    content = {}
+    for table, frame in frames.items():
+        tell(f"omop/{table}")
+        content[f"omop/{table}"] = _stage_table(hub, number, table, frame)
+    lost = compose.to_losses(stem, evidence).collect()
+    return {(r["_source"], r["_period"], r["kind"], r["reason"]): int(r["rows"]) for r in lost}, content
+
+
+def _source_release(hub: Hub) -> date:
+    """Day of the newest delivery that takes part: the same for every build of the same deliveries."""
+    days: list[date] = []
+    for delivery in records.published_deliveries(hub.engine):
+        known = records.get_delivery(hub.engine, delivery)
+        days += [e["at"].date() for e in (known["events"] if known else []) if e["state"] == "announced"]
+    return max(days)
+
+
+def _stage_table(hub: Hub, number: int, table: str, frame: DataFrame) -> str:
+    """Writes one staged OMOP table; the counts of its rules come from the same pass, and a sum of its content."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.observation import Observation
+
+    from jobs.quality import counters
+    from jobs.quality.rules import load_rules
+
+    name = f"omop/{table}"
+    rules = load_rules(name)
+
+    def staged(other: str) -> DataFrame:
+        return lake.read_staged(hub.spark, staging(hub, number, other))
+
+    seen = Observation("build")
+    rows = counters.annotate(frame, rules, staged)
+    content = F.bit_xor(F.xxhash64(*load_omop(table).names)).alias("content")
+    observed = rows.observe(seen, content, *counters.counters(rules))
+    flags = [c for c in rows.columns if c.startswith("_ok_")]
+    written = lake.write_staged(hub.spark, observed.drop(*flags), staging(hub, number, name))
+    found = seen.get
+    counts = counters.counts(rules, found, written, rows=written.count())
+    records.set_counts(hub.engine, f"build/{number}", name, counts)
+    return f"{found['_rows']}:{found['content']}"

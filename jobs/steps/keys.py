@@ -1,0 +1,24 @@
+"""Keys made and registered. On one machine one command does both; in production each keeper makes its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catalogue.db import records
+from jobs.pseudonymise import keys
+from jobs.steps.hub import Hub
+
+SECRETS = {"stage1": "contributors/p1.key", "stage2": "hub/p2.key", "lake": "hub/lake.key"}
+PAIRS = {"landing": "public/landing.pub.pem", "quarantine": "public/quarantine.pub.pem"}
+
+
+def initialise(hub: Hub) -> dict[str, Any]:
+    """Makes the keys that are missing and registers each purpose that has none. Raises ``KeyRefused`` when a key that
+    is there is not the registered one."""
+    folder = hub.settings.keys
+    made = keys.generate(folder)
+    checks = {p: keys.check_value(keys.read_key(folder / f)) for p, f in SECRETS.items() if (folder / f).exists()}
+    checks |= {p: keys.public_check_value(keys.read_public_key(folder / f)) for p, f in PAIRS.items()}
+    for purpose, check in checks.items():
+        records.register_key(hub.engine, f"{purpose}-1", purpose, check)
+    return {"made": list(made), "registered": sorted(checks)}

@@ -1,0 +1,67 @@
+"""publish: one atomic replace of (source, period) per table, proved by reading the commit back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from catalogue.db import records
+from jobs.errors import UnexpectedState
+from jobs.intake.delivery import DeliveryId
+from jobs.lake import tables as lake
+from jobs.quality.counters import kept
+from jobs.spark.session import safely
+from jobs.steps.gate import require_passed
+from jobs.steps.hub import Hub
+from jobs.steps.stage import Progress, staging
+from schemas.loader import load_source, load_table
+
+
+def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> dict[str, Any]:
+    """Publishes a delivery that passed its gate. Every table's commit names the delivery; repeating changes nothing."""
+    from pyspark.sql import functions as F
+
+    spark = hub.spark
+    state = records.delivery_state(hub.engine, delivery)
+    if state not in ("staged", "approved", "published"):
+        raise UnexpectedState(f"{delivery} is {state}: it cannot be published.", next_step="run the steps before it")
+    require_passed(hub, str(delivery))
+    newest = records.latest_published(hub.engine, delivery.source, delivery.period)
+    if newest and DeliveryId.parse(newest).version > delivery.version:
+        records.record_event(hub.engine, delivery, "superseded", reason=newest, run=hub.run)
+        return {"id": str(delivery), "period": delivery.period, "state": "superseded", "rows": 0}
+
+    def one(name: str) -> tuple[str, int]:
+        one_name = f"{delivery.source}/{name}"
+        where = lake.path(hub.settings.lake, one_name)
+        told = {"delivery": str(delivery), "table": one_name, "step": "publish", "period": delivery.period}
+        commits = [c for c in lake.history(spark, where) if c[1].get("period") == delivery.period]
+        if commits and commits[0][1] == told:
+            return one_name, commits[0][0]  # this very delivery is there, and nothing replaced it since
+        with safely(f"publish of {one_name}"):
+            rows = kept(lake.read_staged(spark, staging(hub, delivery, name))).drop("_status", "_reason")
+            done = lake.replace(
+                spark,
+                rows.withColumn("_period", F.lit(delivery.period)),
+                where,
+                f"_period = '{delivery.period}'",
+                told,
+                partition_by=["_period"],
+                stats=load_table(delivery.source, name).stats,
+                new=newest is None and not commits,
+            )
+        if progress:
+            progress(one_name)
+        return one_name, done
+
+    versions = dict(lake.at_once(one, load_source(delivery.source).tables))
+    rows_published = next(d for d in records.list_deliveries(hub.engine, delivery.source, delivery.period)
+                          if d["id"] == str(delivery))["rows_published"]  # fmt: skip
+    records.record_event(hub.engine, delivery, "published", run=hub.run, detail={"versions": versions})
+    lake.remove(staging(hub, delivery))
+    return {
+        "id": str(delivery),
+        "period": delivery.period,
+        "state": "published",
+        "rows": rows_published,
+        "versions": versions,
+    }

@@ -1,0 +1,207 @@
+"""Contracts as data: reads ``schemas/**.toml`` into frozen, validated objects. No Spark, no I/O beyond the TOML files.
+
+``schemas/sources/<source>/source.toml``  what a contributor sends and how (dialect, cadence, holder)
+``schemas/sources/<source>/<table>.toml`` one table of it: columns, key, parent, settlement of reversals
+``schemas/omop/<table>.toml``             one OMOP CDM 5.4 table
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+HERE = Path(__file__).resolve().parent
+
+Type = Literal["string", "integer", "bigint", "decimal", "double", "date", "datetime", "boolean"]
+
+
+class Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Text(Data):
+    """One text in the two languages of the catalogue."""
+
+    fr: str
+    en: str
+
+
+class Column(Data):
+    """One variable. ``type`` is what the value becomes in the lake; files carry text."""
+
+    name: str
+    type: Type = "string"
+    length: int | None = None
+    """Longest text that is accepted (characters)."""
+    precision: int = 18
+    scale: int = 2
+    """Of ``decimal`` only."""
+    required: bool = False
+    """A row without this value is quarantined."""
+    identifying: bool = False
+    """Identifies a person, a professional or a place of care, directly or with little effort."""
+    pseudonym: str | None = None
+    """Domain of the stage-2 pseudonym (person, practitioner, ...) that replaces the value in the lake (BINARY)."""
+    keep: bool = True
+    """False: received and sealed, never in the lake (names, free text)."""
+    values: tuple[str, ...] = ()
+    """Closed list of accepted codes; empty: open."""
+    null_values: tuple[str, ...] = ()
+    """Sentinels that mean 'no value', as sent (a date of 01/01/1600)."""
+    unit: str | None = None
+    meaning: Text
+    # OMOP tables only
+    fk: str | None = None
+    """``table.column`` that the value refers to."""
+    domain: str | None = None
+    """Domain that the concept must belong to."""
+
+
+class Settle(Data):
+    """How reversals are settled: lines equal in ``group`` are one act; its ``quantity`` is summed and must stay > 0."""
+
+    group: tuple[str, ...]
+    quantity: str
+    sums: tuple[str, ...] = ()
+    """Amounts that are summed with the quantity."""
+
+
+class Parent(Data):
+    """The table whose row this row details: a row without it is an orphan."""
+
+    table: str
+    columns: tuple[str, ...]
+
+
+class Table(Data):
+    """One table of a source, or of OMOP."""
+
+    table: str
+    title: Text
+    row: Text
+    """What one row is."""
+    key: tuple[str, ...] = ()
+    """Natural key: identical copies are dropped, conflicting copies quarantined."""
+    parent: Parent | None = None
+    settle: Settle | None = None
+    date: str | None = None
+    """The column that dates a row (profiles, temporal coverage)."""
+    person: str | None = None
+    """The column that holds the person."""
+    identity: str | None = None
+    """The column that says how sure the person is; a row whose value is not ``ok`` is quarantined."""
+    stats: tuple[str, ...] = ()
+    """Columns that Delta may keep minimum and maximum of: dates and technical columns only."""
+    may_be_empty: bool = False
+    source_document: str = ""
+    columns: tuple[Column, ...] = Field(alias="column")
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Table:
+        names = {c.name for c in self.columns}
+        if len(names) != len(self.columns):
+            raise ValueError(f"{self.table}: a column is declared twice")
+        used = {*self.key, *self.stats, *(x for x in (self.date, self.person, self.identity) if x)}
+        if self.parent:
+            used |= set(self.parent.columns)
+        if self.settle:
+            used |= {*self.settle.group, self.settle.quantity, *self.settle.sums}
+        if unknown := used - names:
+            raise ValueError(f"{self.table}: not among its columns: {sorted(unknown)}")
+        if leaks := {c.name for c in self.columns if c.identifying} & set(self.stats):
+            raise ValueError(f"{self.table}: statistics of identifying columns: {sorted(leaks)}")
+        return self
+
+    def column(self, name: str) -> Column:
+        return next(c for c in self.columns if c.name == name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns)
+
+    @property
+    def lake_columns(self) -> tuple[Column, ...]:
+        """Columns that reach the lake."""
+        return tuple(c for c in self.columns if c.keep)
+
+
+class Csv(Data):
+    """Physical form of a text file with a header line."""
+
+    delimiter: str = ";"
+    quote: str = '"'
+    encoding: str = "utf-8"
+    date_format: str = "yyyy-MM-dd"
+    """As Spark writes it."""
+    datetime_format: str = "yyyy-MM-dd'T'HH:mm:ss"
+    decimal: str = "."
+
+
+class Source(Data):
+    """A contributor's contract: ``period`` is a month, ``YYYY-MM``."""
+
+    source: str
+    contract: int
+    """Version of the contract; a delivery names the one it keeps."""
+    title: Text
+    description: Text
+    holder: Text
+    cadence: Text
+    person_key: Literal["stage1", "nir"]
+    """How persons arrive: always by a stage-1 pseudonym; ``nir`` means that the source agent makes it."""
+    file_name: str
+    """Pattern of the contributor's file names, for people."""
+    csv: Csv = Csv()
+    tables: tuple[str, ...]
+    """Load order: parents before details."""
+
+
+def _read(path: Path) -> dict[str, object]:
+    return tomllib.loads(path.read_text("utf-8"))
+
+
+@cache
+def source_names() -> tuple[str, ...]:
+    """Names of the sources that have a contract, sorted."""
+    return tuple(sorted(p.parent.name for p in (HERE / "sources").glob("*/source.toml")))
+
+
+@cache
+def load_source(source: str) -> Source:
+    """The contract of one source. Raises ``KeyError`` for an unknown one."""
+    if source not in source_names():
+        raise KeyError(source)
+    return Source.model_validate(_read(HERE / "sources" / source / "source.toml"))
+
+
+@cache
+def load_table(source: str, table: str) -> Table:
+    """One table of a source (``load_table("dcir", "er_prs_f")``)."""
+    return Table.model_validate(_read(HERE / "sources" / source / f"{table}.toml"))
+
+
+def load_tables(source: str) -> dict[str, Table]:
+    """All tables of a source in load order."""
+    return {t: load_table(source, t) for t in load_source(source).tables}
+
+
+@cache
+def omop_names() -> tuple[str, ...]:
+    """OMOP tables that the hub makes, sorted."""
+    return tuple(sorted(p.stem for p in (HERE / "omop").glob("*.toml")))
+
+
+@cache
+def load_omop(table: str) -> Table:
+    """One OMOP CDM 5.4 table."""
+    return Table.model_validate(_read(HERE / "omop" / f"{table}.toml"))
+
+
+def load(name: str) -> Table:
+    """A table by its one name everywhere: ``dcir/er_prs_f`` or ``omop/person``."""
+    where, _, table = name.partition("/")
+    return load_omop(table) if where == "omop" else load_table(where, table)

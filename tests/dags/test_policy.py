@@ -1,0 +1,130 @@
+"""What every DAG keeps to, and the edges of each as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dags.lib.assets import POOLS
+from dags.lib.defaults import OWNER, Tag
+from schemas.loader import source_names
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+
+DAGS = ("arrivals", "build_omop", *(f"ingest_{s}" for s in source_names()))
+WRITERS = {"publish", "build", "release"}
+INGEST = """
+ask_steward -> record_decision
+gate -> ask_steward
+gate -> publish
+pull -> stage
+record_decision -> publish
+stage -> gate
+"""
+BUILD = """
+ask_steward -> record_decision
+build -> gate
+gate -> ask_steward
+gate -> release
+record_decision -> release
+release -> describe
+"""
+EDGES = {"arrivals": "", "build_omop": BUILD} | {f"ingest_{s}": INGEST for s in source_names()}
+
+
+def assets_of(timetable: Any) -> list[str]:
+    """Names of the assets that start a DAG."""
+    from airflow.sdk import Asset
+
+    def leaves(condition: Any) -> list[str]:
+        if isinstance(condition, Asset):
+            return [condition.name]
+        return [name for part in condition.objects for name in leaves(part)]
+
+    return leaves(timetable.asset_condition)
+
+
+@pytest.fixture(params=DAGS)
+def dag(request: pytest.FixtureRequest, bag: DagBag) -> Any:
+    return bag.dags[request.param]
+
+
+def test_tags_come_from_the_closed_list(dag: Any) -> None:
+    assert dag.tags
+    assert set(dag.tags) <= {t.value for t in Tag}
+
+
+def test_the_page_says_what_an_operator_needs(dag: Any) -> None:
+    for word in ("**Makes**", "**Input**", "**When red**", "**Not to use**", "**Owner**"):
+        assert word in dag.doc_md, word
+    assert 20 < len(dag.description) < 120
+    assert "{" not in dag.doc_md.replace("{month", "").replace('{"month"', "")
+
+
+def test_no_run_is_made_up_for_the_past(dag: Any) -> None:
+    assert dag.catchup is False
+
+
+def test_tasks_are_owned_limited_and_retried_a_few_times(dag: Any) -> None:
+    for task in dag.tasks:
+        assert task.owner == OWNER
+        assert 0 <= task.retries <= 3
+        assert task.execution_timeout is not None, task.task_id
+
+
+def test_commands_have_the_retry_policy(dag: Any) -> None:
+    for task in dag.tasks:
+        if task.task_id != "ask_steward":
+            assert task.retry_policy is not None, task.task_id
+
+
+def test_every_writer_holds_a_pool_of_one_slot(dag: Any) -> None:
+    for task in dag.tasks:
+        if task.task_id in WRITERS:
+            assert task.pool in POOLS, task.task_id
+            assert task.pool == (
+                "writer_omop" if dag.dag_id == "build_omop" else dag.dag_id.replace("ingest", "writer")
+            )
+
+
+def test_one_build_at_a_time_and_several_months(bag: DagBag) -> None:
+    assert bag.dags["build_omop"].max_active_runs == 1
+    assert bag.dags["arrivals"].max_active_runs == 1
+    assert bag.dags["ingest_dcir"].max_active_runs > 1, "a month that waits for a steward must not hold up the others"
+
+
+def test_edges(dag: Any) -> None:
+    edges = sorted(f"{t.task_id} -> {below}" for t in dag.tasks for below in t.downstream_task_ids)
+    assert "\n".join(edges) == EDGES[dag.dag_id].strip()
+
+
+def test_what_is_under_way_goes_first() -> None:
+    from dags.lib.defaults import Priority as P
+
+    assert P.BUILD < P.PULL < P.STAGE < P.GATE < P.PUBLISH < P.ANNOUNCE
+
+
+def test_a_build_follows_what_was_published(bag: DagBag) -> None:
+    from dags.lib.assets import SETTLED
+
+    assert assets_of(bag.dags["build_omop"].timetable) == ["source"]
+    assert [w.name for w in SETTLED.watchers] == ["settled"]
+    read = bag.dags["build_omop"].get_task("build").inlets
+    written = [bag.dags[f"ingest_{s}"].get_task("publish").outlets[0] for s in source_names()]
+    assert [a.name for a in read] == [a.name for a in written] == [f"source/{s}" for s in source_names()]
+
+
+@pytest.mark.parametrize("source", source_names())
+def test_a_delivery_that_arrived_starts_its_source(bag: DagBag, source: str) -> None:
+    timetable = bag.dags[f"ingest_{source}"].timetable
+    assert assets_of(timetable) == [f"arrived/{source}"]
+    assert timetable.default_partition_mapper.to_downstream("2024-03") == "2024-03"
+
+
+def test_the_outboxes_are_watched(bag: DagBag) -> None:
+    from dags.lib.assets import DOORBELL
+
+    assert [w.name for w in DOORBELL.watchers] == ["complete_deliveries"]
+    assert assets_of(bag.dags["arrivals"].timetable) == ["outboxes"]

@@ -1,0 +1,335 @@
+"""The DAGs under a real scheduler, answered through Airflow's REST interface as a steward would.
+
+The code runs from a copy in which the commands that need a Spark server are small ones (``small_commands``); DAGs,
+triggers, the other commands, the hub database and the catalogue's pages are the hub's own.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sqlalchemy import Engine
+
+from catalogue.db import records
+from jobs.errors import HubError
+from jobs.intake.delivery import DeliveryId
+from jobs.serve import airflow, hub, processes
+from jobs.serve.rest import AirflowClient
+from jobs.settings import CHECKOUT, Settings
+from schemas.loader import load_source
+from tests.conftest import free_port
+
+ROOMS = ("jobs", "dags", "schemas", "catalogue", "expectations")
+SECONDS = 180
+BEFORE_AN_ANSWER = 4.0
+"""Airflow fails a task that is answered in its first second."""
+CHROMIUM = shutil.which("chromium")
+
+
+@dataclass(frozen=True)
+class Live:
+    """A hub whose Airflow runs."""
+
+    settings: Settings
+    engine: Engine
+    admin: AirflowClient
+    steward: AirflowClient
+
+    def deliver(self, name: str, **marks: str) -> None:
+        """Puts out a delivery of empty files; ``marks`` tell the small commands what to find."""
+        delivery = DeliveryId.parse(name)
+        contract = load_source(delivery.source)
+        folder = delivery.under(self.settings.outboxes)
+        folder.mkdir(parents=True)
+        for mark, text in marks.items():
+            (folder / mark).write_text(text)
+        files = []
+        for table in contract.tables:
+            (folder / f"{table}.csv").write_text("a\n")
+            files.append({"table": table, "name": f"{table}.csv", "rows": 0, "bytes": 2, "sha256": "0" * 64})
+        manifest = {
+            "contract": delivery.source, "contract_version": contract.contract, "source": delivery.source,
+            "period": delivery.period, "version": delivery.version, "created_at": datetime.now(UTC).isoformat(),
+            "stage1_key": "0" * 16, "files": files,
+        }  # fmt: skip
+        (folder / ".part").write_text(json.dumps(manifest))
+        (folder / ".part").rename(folder / "manifest.json")
+
+    def state(self, delivery: str) -> str | None:
+        return records.delivery_state(self.engine, delivery)
+
+    def run(self, source: str, month: str) -> dict[str, Any] | None:
+        """The last run of a source's month."""
+        return next((r for r in self.admin.runs(f"ingest_{source}") if r["partition_key"] == month), None)
+
+    def finished(self, source: str, month: str) -> dict[str, Any]:
+        """That run when it has ended, with the states of its ``tasks``."""
+
+        def ended() -> dict[str, Any] | None:
+            run = self.run(source, month)
+            return run if run and run["state"] in ("success", "failed") else None
+
+        run = until(ended, f"the run of {source} {month}")
+        return run | {"tasks": self.tasks(run)}
+
+    def tasks(self, run: dict[str, Any]) -> dict[str, str]:
+        return {t["task_id"]: t["state"] for t in self.admin.tasks(run["dag_id"], run["dag_run_id"])}
+
+    def question(self, source: str, month: str) -> dict[str, Any]:
+        """The open question of a source's month, old enough to be answered."""
+
+        def asked() -> dict[str, Any] | None:
+            run = self.run(source, month)
+            return next(
+                (q for q in self.steward.questions() if run and q["task_instance"]["dag_run_id"] == run["dag_run_id"]),
+                None,
+            )
+
+        found = until(asked, f"the question of {source} {month}")
+        time.sleep(BEFORE_AN_ANSWER)
+        return found
+
+    def answer(self, client: AirflowClient, question: dict[str, Any], option: str, reason: str) -> None:
+        task = question["task_instance"]
+        client.answer(task["dag_id"], task["dag_run_id"], option, reason)
+
+
+def until(ask: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := ask():
+            return found
+        time.sleep(1)
+    raise AssertionError(f"{what} did not come in {seconds:.0f} s")
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    code = tmp_path_factory.mktemp("code")
+    for room in ROOMS:
+        shutil.copytree(CHECKOUT / room, code / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(Path(__file__).with_name("small_commands.py"), code / "jobs" / "cli" / "__main__.py")
+    settings = Settings(
+        home=tmp_path_factory.mktemp("hub"),
+        airflow_port=free_port(),
+        catalogue_port=free_port(),
+        spark_port=free_port(),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(airflow, "CHECKOUT", code)
+        hub.prepare(settings)
+        airflow.prepare(settings)
+        servers = hub.servers(settings)
+        words = airflow.passwords(settings)
+        base = airflow.address(settings)
+        try:
+            for server in servers:
+                processes.start(server, settings)
+            processes.wait(servers, settings, seconds=SECONDS)
+            with (
+                AirflowClient(base, "admin", words["admin"]) as admin,
+                AirflowClient(base, "steward", words["steward"]) as steward,
+            ):
+                found = Live(settings, records.open_engine(settings.database), admin, steward)
+                until(lambda: len(admin.dag_ids()) == 5, "every DAG")
+                put_out_everything(found)
+                yield found
+        finally:
+            processes.stop(hub.pid_files(settings))
+    assert hub.sessions(settings) == []
+
+
+def put_out_everything(live: Live) -> None:
+    """All deliveries of this module at once: one burst, as at the beginning of a month."""
+    live.deliver("dcir/2024-01/v1")
+    live.deliver("dcir/2024-02/v1", verdict="warning")
+    live.deliver("dcir/2024-03/v1", verdict="warning")
+    live.deliver("dcir/2024-04/v1", verdict="warning")
+    live.deliver("pmsi_mco/2024-01/v1", verdict="critical")
+    live.deliver("pmsi_mco/2024-02/v1", verdict="errored")
+    live.deliver("ville/2024-01/v1", duplicate="yes")
+    live.deliver("ville/2024-02/v1", exit="11")
+    live.deliver("ville/2024-02/v2")
+
+
+def test_a_burst_is_announced_whole_one_version_of_a_month_at_a_time(live: Live) -> None:
+    until(lambda: len(records.list_deliveries(live.engine)) >= 8, "every first version")
+    assert live.admin.import_errors() == []
+
+
+def test_a_clean_delivery_is_published_built_released_and_described(live: Live) -> None:
+    run = live.finished("dcir", "2024-01")
+    assert run["state"] == "success"
+    assert run["tasks"]["publish"] == "success"
+    assert run["tasks"]["ask_steward"] == "skipped"
+    assert live.state("dcir/2024-01/v1") == "published"
+    release = until(lambda: records.current_release(live.engine), "a release")
+    assert {"dcir/2024-01/v1", "ville/2024-02/v2"} <= set(release.deliveries), "one build for the burst"
+    until(lambda: (live.settings.root / "described-1").exists(), "the description")
+
+
+def test_approve_publishes_and_only_a_steward_may(live: Live) -> None:
+    question = live.question("dcir", "2024-02")
+    assert question["subject"] == "Publish dcir/2024-02/v1 with warnings?"
+    assert "dcir/er_prs_f: DCIR-PRS-001 (3 of 50)" in question["body"]
+    with pytest.raises(HubError, match="403"):
+        live.answer(live.admin, question, "Approve", "I am only the administrator")
+    live.answer(live.steward, question, "Approve", "--known since January")
+    run = live.finished("dcir", "2024-02")
+    assert run["state"] == "success"
+    assert run["tasks"]["publish"] == "success"
+    assert live.state("dcir/2024-02/v1") == "published"
+    decision = records.list_decisions(live.engine, "dcir/2024-02/v1")[0]
+    assert (decision["who"], decision["decision"], decision["reason"]) == (
+        "steward",
+        "approve",
+        "--known since January",
+    )
+
+
+def test_reject_publishes_nothing_and_the_run_is_green(live: Live) -> None:
+    question = live.question("dcir", "2024-03")
+    live.answer(live.steward, question, "Reject", "not plausible")
+    run = live.finished("dcir", "2024-03")
+    assert run["state"] == "success"
+    assert run["tasks"]["record_decision"] == "success"
+    assert run["tasks"]["publish"] == "skipped"
+    assert live.state("dcir/2024-03/v1") == "rejected"
+    assert [d["decision"] for d in records.list_decisions(live.engine, "dcir/2024-03/v1")] == ["reject"]
+
+
+def test_an_answer_without_a_reason_changes_nothing_and_can_be_asked_again(live: Live) -> None:
+    question = live.question("dcir", "2024-04")
+    live.answer(live.steward, question, "Approve", "")
+    run = live.finished("dcir", "2024-04")
+    assert run["tasks"]["record_decision"] == "failed"
+    assert run["tasks"]["publish"] == "upstream_failed"
+    assert live.state("dcir/2024-04/v1") == "waiting"
+    body = {
+        "dag_run_id": run["dag_run_id"], "task_ids": ["ask_steward"], "include_downstream": True, "dry_run": False,
+        "only_failed": False,
+    }  # fmt: skip
+    live.admin.request("POST", "/dags/ingest_dcir/clearTaskInstances", json=body)
+    live.answer(live.steward, live.question("dcir", "2024-04"), "Reject", "asked twice")
+    assert live.finished("dcir", "2024-04")["tasks"]["publish"] == "skipped"
+    assert live.state("dcir/2024-04/v1") == "rejected"
+
+
+@pytest.mark.parametrize(("month", "name"), [("2024-01", "QualityRefused"), ("2024-02", "QualityErrored")])
+def test_critical_and_errored_are_red_and_ask_nobody(live: Live, month: str, name: str) -> None:
+    run = live.finished("pmsi_mco", month)
+    assert run["state"] == "failed"
+    assert run["tasks"]["gate"] == "failed"
+    assert run["tasks"]["ask_steward"] == "upstream_failed"
+    assert run["tasks"]["publish"] == "upstream_failed"
+    assert live.state(f"pmsi_mco/{month}/v1") == "rejected"
+    assert not any(q["task_instance"]["dag_run_id"] == run["dag_run_id"] for q in live.steward.questions())
+    assert name in read_log(live, run, "gate")
+
+
+def read_log(live: Live, run: dict[str, Any], task: str) -> str:
+    folder = (
+        live.settings.logs / "airflow" / f"dag_id={run['dag_id']}" / f"run_id={run['dag_run_id']}" / f"task_id={task}"
+    )
+    return "".join(p.read_text("utf-8") for p in sorted(folder.glob("*.log")))
+
+
+def test_a_server_that_is_away_is_tried_again_a_broken_contract_is_not(live: Live) -> None:
+    def tries(source: str, month: str) -> int:
+        run = live.run(source, month)
+        tasks = live.admin.tasks(run["dag_id"], run["dag_run_id"]) if run else []
+        return next((int(t["try_number"]) for t in tasks if t["task_id"] == "stage"), 0)
+
+    live.deliver("pmsi_mco/2024-03/v1", exit="18")
+    until(lambda: tries("pmsi_mco", "2024-03") >= 2, "the second try")
+    runs = [r for r in live.admin.runs("ingest_ville") if r["partition_key"] == "2024-02"]
+    first = min(runs, key=lambda r: str(r["run_after"]))
+    stage = next(t for t in live.admin.tasks("ingest_ville", first["dag_run_id"]) if t["task_id"] == "stage")
+    assert (stage["state"], stage["try_number"]) == ("failed", 1)
+    assert "ContractRefused" in read_log(live, first, "stage")
+
+
+def test_the_next_version_follows_when_the_first_is_finished(live: Live) -> None:
+    until(lambda: live.state("ville/2024-02/v2") == "published", "the second version")
+    assert live.state("ville/2024-02/v1") == "rejected"
+
+
+def test_a_duplicate_ends_green_without_more(live: Live) -> None:
+    run = live.finished("ville", "2024-01")
+    assert run["state"] == "success"
+    assert run["tasks"]["pull"] == "success"
+    assert {run["tasks"][t] for t in ("stage", "gate", "ask_steward", "record_decision", "publish")} == {"skipped"}
+
+
+def test_stopping_a_task_ends_its_command(live: Live) -> None:
+    def command() -> psutil.Process | None:
+        for process in psutil.process_iter(["cmdline"]):
+            line = process.info["cmdline"] or []
+            if line[-3:] == ["delivery", "stage", "ville/2024-03/v1"]:
+                return process
+        return None
+
+    live.deliver("ville/2024-03/v1", slow="120")
+    process = until(command, "the slow command")
+    run = live.run("ville", "2024-03")
+    assert run is not None
+    where = (
+        f"/dags/ingest_ville/dagRuns/{run['dag_run_id'].replace('+', '%2B').replace(':', '%3A')}/taskInstances/stage"
+    )
+    live.admin.request("PATCH", where, json={"new_state": "failed"})
+    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "the end of the command", 60)
+
+
+def test_a_month_by_hand_needs_a_month(live: Live) -> None:
+    by_param = live.admin.trigger("ingest_dcir", conf={"month": "2024-01"})
+    by_key = live.admin.trigger("ingest_dcir", partition_key="2024-01")
+    neither = live.admin.trigger("ingest_dcir")
+    states = {"success": [by_param, by_key], "failed": [neither]}
+    for state, runs in states.items():
+        for run in runs:
+            assert until(lambda run=run: ended(live, "ingest_dcir", run), f"{run}") == state  # type: ignore[misc]
+    assert live.state("dcir/2024-01/v1") == "published"
+    with pytest.raises(HubError, match="4"):
+        live.admin.trigger("ingest_dcir", conf={"month": "March"})
+
+
+def ended(live: Live, dag: str, run: str) -> str | None:
+    state = live.admin.run(dag, run)["state"]
+    return state if state in ("success", "failed") else None
+
+
+def test_a_burst_made_few_builds_and_one_that_finds_nothing_is_green(live: Live) -> None:
+    # 1: the burst; 2: what a steward approved since
+    assert len(live.admin.runs("build_omop")) <= 3
+    run = live.admin.trigger("build_omop")
+    assert until(lambda: ended(live, "build_omop", run), "the build") == "success"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+def test_a_run_shows_its_quality_report_and_the_menu_the_catalogue(live: Live) -> None:
+    from playwright.sync_api import sync_playwright
+
+    base, run = airflow.address(live.settings), live.finished("dcir", "2024-02")
+    quoted = run["dag_run_id"].replace("+", "%2B").replace(":", "%3A")
+    with sync_playwright() as chrome:
+        browser = chrome.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": 1400, "height": 900})
+        context.add_cookies([{"name": "_token", "value": live.admin.token, "url": base}])
+        page = context.new_page()
+        page.goto(f"{base}/dags/ingest_dcir/runs/{quoted}")
+        page.get_by_role("link", name="Quality report").click(timeout=30_000)
+        report = page.frame_locator("iframe").first
+        report.get_by_text("dcir/2024-02/v1").first.wait_for(timeout=30_000)
+        page.get_by_role("button", name="Browse").click()
+        link = page.get_by_role("link", name="Catalogue").or_(page.get_by_text("Catalogue")).first
+        link.wait_for(timeout=10_000)
+        browser.close()

@@ -1,0 +1,181 @@
+"""Deliveries travel the whole way and end as the generator says that they should; a second run changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from catalogue.db import records
+from jobs.errors import HubError, QualityRefused
+from jobs.intake.delivery import DeliveryId
+from jobs.lake import tables as lake
+from jobs.lake.inventory import names
+from jobs.steps import build, gate, publish, receive, release, stage
+from jobs.steps.hub import Hub
+from tests.integration.conftest import World, describe
+
+EVENTS = {
+    "visit_occurrence": "visit_concept_id",
+    "condition_occurrence": "condition_concept_id",
+    "drug_exposure": "drug_concept_id",
+    "procedure_occurrence": "procedure_concept_id",
+}
+BOOKS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
+
+
+def released(hub: Hub, table: str) -> Any:
+    """The table as readers of the current release see it."""
+    current = records.current_release(hub.engine)
+    assert current
+    return lake.read(hub.spark, lake.path(hub.settings.lake, table), current.tables[table])
+
+
+def omop_counts(hub: Hub) -> dict[str, Any]:
+    """What truth.json says, counted in the released tables."""
+    rows, unmapped, months = {}, {}, {}
+    for table, concept in EVENTS.items():
+        found = released(hub, f"omop/{table}").selectExpr("_source", "_period", f"int({concept} = 0) AS lost")
+        parts = found.groupBy("_source", "_period").agg({"*": "count", "lost": "sum"}).collect()
+        rows[table] = sum(r["count(1)"] for r in parts)
+        unmapped[table] = sum(r["sum(lost)"] for r in parts)
+        for r in parts:
+            months.setdefault(f"{r['_source']}/{r['_period']}", {})[table] = r["count(1)"]
+    rows |= {t: released(hub, f"omop/{t}").count() for t in ("person", "observation_period", "death")}
+    return {"rows": rows, "unmapped": unmapped, "by_delivery": months}
+
+
+def linkage(hub: Hub) -> dict[str, int]:
+    """Persons by the sources in which they have events."""
+    from pyspark.sql import functions as F
+
+    seen = None
+    for table in EVENTS:
+        part = released(hub, f"omop/{table}").select("person_id", "_source")
+        seen = part if seen is None else seen.unionByName(part)
+    assert seen is not None
+    sets = seen.groupBy("person_id").agg(F.array_join(F.array_sort(F.collect_set("_source")), "+").alias("sources"))
+    return {r["sources"]: r["count"] for r in sets.groupBy("sources").count().collect()}
+
+
+def test_every_delivery_ends_in_its_state_with_its_books(world: World) -> None:
+    found = world.deliveries
+    expected = {d["id"]: d for d in world.read("expected")}
+    assert set(found) == set(expected)
+    for name, wanted in expected.items():
+        held = {k: found[name][k] for k in ("state", *BOOKS)}
+        assert held == {k: wanted[k] for k in held}, name
+        if wanted["state"] != "waiting":
+            assert found[name]["reason"] == wanted["reason"], name
+    assert {d["state"] for d in found.values()} == {"published", "rejected", "duplicate", "waiting"}
+    assert set(world.errors) == {name for name, d in expected.items() if d["state"] == "rejected"}
+
+
+def test_books_agree_per_table_and_balance_per_file(world: World) -> None:
+    engine = world.hub().engine
+    for wanted in world.read("expected"):
+        known = records.get_delivery(engine, wanted["id"])
+        assert known
+        assert known["tables"] == wanted["tables"], wanted["id"]
+        for book in known["books"]:
+            out = book["rows_published"] + sum(book["rows_quarantined"].values())
+            assert book["rows_in"] == out + book["rows_duplicate"] + book["rows_settled"], (wanted["id"], book["file"])
+        declared = {f["name"]: f["rows"] for f in known["files"]}
+        if wanted["state"] != "rejected":
+            assert {b["file"]: b["rows_in"] for b in known["books"]} == declared
+
+
+def test_source_tables_hold_what_the_books_say(world: World) -> None:
+    hub = world.hub()
+    wanted: dict[str, dict[str, int]] = {}
+    for d in world.deliveries.values():
+        if d["state"] == "published":  # the highest version of a month is what its partition holds
+            for table, book in d["tables"].items():
+                wanted.setdefault(f"{d['source']}/{table}", {})[d["period"]] = book["rows_published"]
+    for name, months in wanted.items():
+        parts = released(hub, name).groupBy("_period").count().collect()
+        assert {r["_period"]: r["count"] for r in parts} == {p: n for p, n in months.items() if n}, name
+
+
+def test_omop_tables_hold_what_the_oracle_says(world: World) -> None:
+    truth, found = world.read("truth")["published"], omop_counts(world.hub())
+    assert found == {k: truth[k] for k in found}
+
+
+def test_persons_link_across_sources(world: World) -> None:
+    truth = world.read("truth")["published"]
+    found = linkage(world.hub())
+    assert found == truth["linkage"]
+    assert found["dcir+pmsi_mco"] + found.get("dcir+pmsi_mco+ville", 0) > 0
+
+
+def test_the_release_names_every_table_and_is_described(world: World) -> None:
+    hub = world.hub()
+    current = records.current_release(hub.engine)
+    assert current
+    assert set(current.tables) == set(names())
+    assert {n: current.tables[n] for n in names()} == {
+        n: (lake.last_commit(hub.spark, lake.path(hub.settings.lake, n)) or (None,))[0] for n in names()
+    }
+    assert records.described_release(hub.engine) == current.id
+    assert dict(world.answers)["describe"]["figures"] > 100
+
+
+def test_every_table_has_the_contracts_rules_judged(world: World) -> None:
+    engine = world.hub().engine
+    for d in world.deliveries.values():
+        judged = records.last_quality_run(engine, d["id"])
+        if d["state"] in ("published", "waiting"):
+            assert judged
+            assert judged["verdict"] == ("warning" if d["state"] == "waiting" else "passed"), d["id"]
+    found = records.last_quality_run(engine, "build/1")
+    assert found
+    assert found["verdict"] == "passed"
+
+
+def test_every_step_again_changes_nothing(world: World) -> None:
+    hub = world.hub()
+    before, deliveries = world.versions(), world.deliveries
+    assert receive.announce(hub) == []
+    for name, d in deliveries.items():
+        if d["state"] == "published" and d["id"] != "pmsi_mco/2024-01/v1":
+            assert publish.publish(hub, DeliveryId.parse(name))["versions"] == dict(world.answers)[name]["versions"]
+        if d["state"] != "waiting":
+            assert receive.receive(hub, DeliveryId.parse(name))["next"] == "stop"
+    assert build.build(hub)["next"] == "stop"
+    again = release.release(hub, 1)
+    assert {k: v for k, v in again.items() if k != "tables"} == {
+        k: v for k, v in dict(world.answers)["release"].items() if k != "tables"
+    }
+    assert describe(hub) == dict(world.answers)["describe"]
+    assert world.versions() == before
+    assert world.deliveries == deliveries
+    assert len(records.list_releases(hub.engine)) == 1
+
+
+def test_a_published_delivery_taken_in_again_changes_no_table(world: World) -> None:
+    hub, delivery = world.hub(), DeliveryId("dcir", "2024-02", 1)
+    before, deliveries = world.versions(), world.deliveries
+    assert receive.receive(hub, delivery, again=True)["next"] == "stage"
+    stage.stage(hub, delivery)
+    assert gate.gate(hub, delivery)["verdict"] == "passed"
+    publish.publish(hub, delivery)
+    assert world.versions() == before
+    assert world.deliveries == deliveries
+    assert build.build(hub)["next"] == "stop"
+
+
+def waiting(world: World) -> DeliveryId:
+    return DeliveryId.parse(next(d["id"] for d in world.deliveries.values() if d["state"] == "waiting"))
+
+
+def test_a_waiting_delivery_is_not_published_without_a_steward(world: World) -> None:
+    delivery = waiting(world)
+    with pytest.raises(HubError):
+        publish.publish(world.hub(), delivery)
+    assert world.deliveries[str(delivery)]["state"] == "waiting"
+
+
+def test_nobody_approves_what_the_gate_passed(world: World) -> None:
+    with pytest.raises(QualityRefused):
+        gate.decide(world.hub(), DeliveryId("dcir", "2024-01", 1), "approve", "steward", "why not")

@@ -1,0 +1,78 @@
+"""Literal tables that a steward can read and write: an ASCII table is a DataFrame, and a DataFrame is checked by one.
+
+```
+PHA_PRS_C13   | PHA_ACT_QSN | _period
+--------------+-------------+--------
+3400999900010 | 2           | 2024-01
+```
+An empty cell is NULL. Types come from the contract (``source``) or from the shape (``shaped``); columns that a table
+does not show are NULL. A pseudonym (BINARY) is written as a short word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from jobs.harmonise.columns import SPARK_TYPES
+from schemas.loader import load
+
+LINEAGE = {"_source": "string", "_period": "string"}
+
+
+def cells(text: str) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of an ASCII table."""
+    lines = [line for line in text.splitlines() if line.strip() and not set(line.strip()) <= set("-+")]
+    header, *rows = [[cell.strip() for cell in line.split("|")] for line in lines]
+    if wrong := [row for row in rows if len(row) != len(header)]:
+        raise ValueError(f"{len(header)} columns, but a row is {wrong[0]}")
+    return header, rows
+
+
+def table(spark: SparkSession, text: str, types: dict[str, str]) -> DataFrame:
+    """A DataFrame with all columns of ``types``, in that order."""
+    header, rows = cells(text)
+    if unknown := set(header) - set(types):
+        raise ValueError(f"not columns of the table: {sorted(unknown)}")
+    texts = spark.createDataFrame(
+        [tuple(cell or None for cell in row) for row in rows], ", ".join(f"`{name}` string" for name in header)
+    )
+    return texts.select(*[(F.col(n) if n in header else F.lit(None)).cast(kind).alias(n) for n, kind in types.items()])
+
+
+def source(spark: SparkSession, name: str, text: str = "", period: str = "2024-01") -> DataFrame:
+    """Rows of a published source table (``dcir/er_prs_f``); ``_period`` is ``period`` unless the table shows it."""
+    types = {
+        c.name: "binary"
+        if c.pseudonym
+        else f"decimal({c.precision},{c.scale})"
+        if c.type == "decimal"
+        else SPARK_TYPES[c.type]
+        for c in load(name).lake_columns
+    } | {"_period": "string"}
+    rows = table(spark, text or "_period", types)
+    return rows.fillna({"_period": period})
+
+
+def shaped(spark: SparkSession, shape: StructType, text: str, **constants: object) -> DataFrame:
+    """Rows of STEM or EVIDENCE with lineage; ``constants`` fill columns that the table does not show."""
+    types = {f.name: f.dataType.simpleString() for f in shape.fields} | LINEAGE
+    rows = table(spark, text, types)
+    for name, value in constants.items():
+        rows = rows.withColumn(name, F.lit(value).cast(types[name]))
+    return rows
+
+
+def shown(frame: DataFrame, columns: Iterable[str]) -> list[tuple[str, ...]]:
+    """The rows of a DataFrame as sorted texts, NULL as an empty one."""
+    texts = [F.coalesce(F.col(c).cast("string"), F.lit("")).alias(c) for c in columns]
+    return sorted(tuple(row) for row in frame.select(*texts).collect())
+
+
+def check(frame: DataFrame, text: str) -> None:
+    """The DataFrame has exactly these rows in these columns; order does not count, other columns do not either."""
+    header, rows = cells(text)
+    assert shown(frame, header) == sorted(tuple(row) for row in rows)

@@ -1,0 +1,182 @@
+"""The stage of one table: casts, reason codes, copies, orphans and reversals, on tables that a steward can read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from jobs.stage.rows import to_staged
+from schemas.loader import Csv, Table
+from tests.spark.tables import check, table
+
+FRENCH = Csv(date_format="dd/MM/yyyy", decimal=",")
+TEXT = {"fr": "x", "en": "x"}
+
+
+def column(name: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "meaning": TEXT} | more
+
+
+LINES = Table.model_validate(
+    {
+        "table": "line",
+        "title": TEXT,
+        "row": TEXT,
+        "key": ["ORD"],
+        "settle": {"group": ["WHO", "DAY", "ACT"], "quantity": "QTY", "sums": ["EUR"]},
+        "column": [
+            column("ORD", type="integer", required=True),
+            column("WHO", pseudonym="person", required=True, length=3),
+            column("DAY", type="date", null_values=["01/01/1600"]),
+            column("ACT", values=["C", "V"]),
+            column("QTY", type="integer"),
+            column("EUR", type="decimal", precision=9, scale=2),
+            column("NOTE", keep=False),
+        ],
+    }
+)
+DETAILS = Table.model_validate(
+    {
+        "table": "detail",
+        "title": TEXT,
+        "row": TEXT,
+        "key": ["ORD", "NUM"],
+        "parent": {"table": "line", "columns": ["ORD"]},
+        "column": [column("ORD", type="integer", required=True), column("NUM", type="integer", required=True)],
+    }
+)
+
+
+def landed(spark: SparkSession, contract: Table, text: str) -> DataFrame:
+    kinds = {c.name: "string" for c in contract.columns} | {"_file": "string", "_row": "bigint"}
+    return table(spark, text, kinds).fillna({"_file": "a.csv"})
+
+
+def test_every_row_gets_its_type_or_its_reason(spark: SparkSession) -> None:
+    raw = landed(
+        spark,
+        LINES,
+        """
+        _row | ORD | WHO  | DAY        | ACT | QTY | EUR
+        1    | 1   | ABC  | 31/01/2024 | C   | 1   | 12,50
+        2    | 2   |      | 31/01/2024 | C   | 1   |
+        3    | 3   | ABC  | 2024-01-31 | C   | 1   |
+        4    | 4   | ABC  | 01/01/1600 | C   | 1   |
+        5    | 5   | ABCD | 31/01/2024 | C   | 1   |
+        6    | 6   | ABC  | 31/02/2024 | C   | 1   |
+        7    | 7   | ABC  | 31/01/2024 | X   | 1   |
+        8    | x   | ABC  | 31/01/2024 | C   | 1   |
+        9    | 9   | ABC  | 31/01/2024 | C   | 1   | 1.2.3
+        """,
+    )
+    staged = to_staged(raw, LINES, FRENCH, None)
+    assert "NOTE" not in staged.columns
+    check(
+        staged,
+        """
+        _row | ORD | DAY        | EUR   | _status     | _reason
+        1    | 1   | 2024-01-31 | 12.50 | kept        |
+        2    | 2   | 2024-01-31 |       | quarantined | missing:WHO
+        3    | 3   |            |       | quarantined | unparsable:DAY
+        4    | 4   |            |       | kept        |
+        5    | 5   | 2024-01-31 |       | quarantined | too_long:WHO
+        6    | 6   |            |       | quarantined | unparsable:DAY
+        7    | 7   | 2024-01-31 |       | quarantined | code:ACT
+        8    |     | 2024-01-31 |       | quarantined | unparsable:ORD
+        9    | 9   | 2024-01-31 |       | quarantined | unparsable:EUR
+        """,
+    )
+
+
+def test_identical_copies_are_dropped_and_conflicting_ones_quarantined(spark: SparkSession) -> None:
+    raw = landed(
+        spark,
+        LINES,
+        """
+        _row | _file | ORD | WHO | DAY        | ACT | QTY
+        1    | a.csv | 1   | ABC | 31/01/2024 | C   | 1
+        2    | a.csv | 1   | ABC | 31/01/2024 | C   | 1
+        1    | b.csv | 1   | ABC | 31/01/2024 | C   | 1
+        3    | a.csv | 2   | ABC | 30/01/2024 | C   | 1
+        4    | a.csv | 2   | ABC | 30/01/2024 | V   | 1
+        5    | a.csv | 3   | ABC | 29/01/2024 | V   | 1
+        """,
+    )
+    check(
+        to_staged(raw, LINES, FRENCH, None),
+        """
+        _file | _row | ORD | _status     | _reason
+        a.csv | 1    | 1   | kept        |
+        a.csv | 2    | 1   | duplicate   |
+        b.csv | 1    | 1   | duplicate   |
+        a.csv | 3    | 2   | quarantined | conflict
+        a.csv | 4    | 2   | quarantined | conflict
+        a.csv | 5    | 3   | kept        |
+        """,
+    )
+
+
+def test_reversals_are_settled_and_their_details_with_them(spark: SparkSession) -> None:
+    raw = landed(
+        spark,
+        LINES,
+        """
+        _row | ORD | WHO | DAY        | ACT | QTY | EUR
+        1    | 1   | ABC | 31/01/2024 | C   | 1   | 25,00
+        2    | 2   | ABC | 31/01/2024 | C   | -1  | -25,00
+        3    | 3   | ABC | 31/01/2024 | V   | 2   | 40,00
+        4    | 4   | ABC | 31/01/2024 | V   | -2  | -40,00
+        5    | 5   | ABC | 31/01/2024 | V   | 1   | 20,00
+        6    | 6   | DEF | 31/01/2024 | C   | 1   | 25,00
+        7    | 7   | DEF | 31/01/2024 | C   | 1   | 25,00
+        8    | 8   | DEF |            | C   | -1  | -25,00
+        """,
+    )
+    staged = to_staged(raw, LINES, FRENCH, None)
+    check(
+        staged,
+        """
+        _row | ORD | QTY | EUR    | _status
+        1    | 1   | 1   | 25.00  | settled
+        2    | 2   | -1  | -25.00 | settled
+        3    | 3   | 2   | 40.00  | settled
+        4    | 4   | -2  | -40.00 | settled
+        5    | 5   | 1   | 20.00  | kept
+        6    | 6   | 1   | 25.00  | kept
+        7    | 7   | 1   | 25.00  | kept
+        8    | 8   | -1  | -25.00 | settled
+        """,
+    )
+    details = landed(
+        spark,
+        DETAILS,
+        """
+        _row | ORD | NUM
+        1    | 1   | 1
+        2    | 5   | 1
+        3    | 5   | 2
+        4    | 9   | 1
+        """,
+    )
+    check(
+        to_staged(details, DETAILS, FRENCH, staged),
+        """
+        _row | ORD | _status     | _reason
+        1    | 1   | settled     |
+        2    | 5   | kept        |
+        3    | 5   | kept        |
+        4    | 9   | quarantined | orphan
+        """,
+    )
+
+
+def test_a_pseudonym_is_keyed_and_depends_on_its_domain(spark: SparkSession) -> None:
+    import hashlib
+
+    one, other, again = spark.sql(
+        "SELECT hub_pseudonym('person', 'ABC'), hub_pseudonym('practitioner', 'ABC'), hub_pseudonym('person', 'ABC')"
+    ).collect()[0]
+    assert one == again != other
+    assert len(one) == 32
+    assert bytes(one) not in {hashlib.sha256(text).digest() for text in (b"ABC", b"hub/p2/v1\0person\0ABC")}

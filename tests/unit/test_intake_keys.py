@@ -1,0 +1,103 @@
+"""Key files: made once, for their owner only, refused when anything about them is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from jobs.errors import KeyRefused
+from jobs.pseudonymise import keys
+from tests.unit.intake_kit import fingerprint, shared_keys
+
+ALL = {
+    "hub/p2.key",
+    "hub/lake.key",
+    "hub/spark.token",
+    "hub/landing.pem",
+    "public/landing.pub.pem",
+    "public/quarantine.pub.pem",
+    "steward/quarantine.pem",
+    "contributors/p1.key",
+}
+
+
+def test_every_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as two:
+        made = [name for names in two.map(keys.generate, [tmp_path, tmp_path]) for name in names]
+    assert sorted(made) == sorted(ALL)
+    assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()} == ALL
+    assert {p.stat().st_mode & 0o777 for p in tmp_path.rglob("*") if p.is_file()} == {0o400}
+    assert {p.name: p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {
+        "hub": 0o700,
+        "steward": 0o700,
+        "contributors": 0o700,
+        "public": 0o755,
+    }
+    was = fingerprint(tmp_path)
+    assert keys.generate(tmp_path) == ()
+    assert fingerprint(tmp_path) == was
+    for private, public in keys.PAIRS:
+        pair = keys.read_private_key(tmp_path / private)
+        assert pair.key_size == 3072
+        assert pair.public_key() == keys.read_public_key(tmp_path / public)
+
+
+def test_a_pair_whose_private_part_is_in_custody_stays(tmp_path: Path) -> None:
+    shutil.copytree(shared_keys(), tmp_path / "keys")
+    (tmp_path / "keys" / "steward" / "quarantine.pem").unlink()
+    assert keys.generate(tmp_path / "keys") == ()
+
+
+def test_check_values() -> None:
+    key = keys.read_key(shared_keys() / "hub" / "p2.key")
+    assert keys.check_value(key) == hmac.new(key, b"hub/kcv/v1", hashlib.sha256).hexdigest()[:16]
+    public = keys.read_public_key(shared_keys() / "public" / "landing.pub.pem")
+    der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    assert keys.public_check_value(public) == hashlib.sha256(der).hexdigest()[:16]
+    assert len(keys.read_token(shared_keys() / "hub" / "spark.token")) >= 43
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "reason"),
+    [
+        (None, 0o400, "key_missing"),
+        (b"k" * 31, 0o400, "key_length"),
+        (b"k" * 33, 0o400, "key_length"),
+        (b"", 0o400, "key_length"),
+        (b"k" * 32, 0o440, "key_mode"),
+        (b"k" * 32, 0o600, "key_mode"),
+        (b"k" * 32, 0o404, "key_mode"),
+    ],
+)
+def test_a_wrong_key_file_is_refused(tmp_path: Path, content: bytes | None, mode: int, reason: str) -> None:
+    path = tmp_path / "p2.key"
+    if content is not None:
+        path.write_bytes(content)
+        os.chmod(path, mode)
+    with pytest.raises(KeyRefused) as caught:
+        keys.read_key(path)
+    assert caught.value.reason == reason
+    assert str(path) in str(caught.value)
+    assert "kkk" not in str(caught.value)
+
+
+def test_swapped_key_files_are_refused() -> None:
+    root = shared_keys()
+    for read, name in [
+        (keys.read_private_key, "public/landing.pub.pem"),
+        (keys.read_private_key, "hub/p2.key"),
+        (keys.read_public_key, "hub/landing.pem"),
+        (keys.read_public_key, "hub/lake.key"),
+        (keys.read_key, "hub/landing.pem"),
+        (keys.read_key, "hub/spark.token"),
+        (keys.read_key, "hub"),
+    ]:
+        with pytest.raises(KeyRefused):
+            read(root / name)

@@ -1,0 +1,94 @@
+"""A catalogue on a free port over a filled hub database and over an empty one, and Debian's Chromium to look at it."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from catalogue.db import records
+from catalogue.web.app import create_app
+from jobs.quality.report import report
+from tests.conftest import free_port
+from tests.web import seed
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextmanager
+def serving(app: FastAPI, port: int) -> Iterator[str]:
+    """The address of an application while it is served."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    for _ in range(200):
+        if server.started:
+            break
+        time.sleep(0.05)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def airflow_port() -> int:
+    """A port whose origin may show the quality pages in a frame."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory, airflow_port: int) -> Iterator[str]:
+    """Address of a catalogue of a hub that ran for three months."""
+    engine = records.open_engine(f"sqlite:///{tmp_path_factory.mktemp('full') / 'hub.db'}")
+    records.migrate(engine)
+    seed.fill(engine)
+    with serving(
+        create_app(engine, airflow_origins=(f"http://127.0.0.1:{airflow_port}",), report=report), free_port()
+    ) as at:
+        yield at
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a catalogue of a hub that received nothing yet, without the stewards' report."""
+    engine = records.open_engine(f"sqlite:///{tmp_path_factory.mktemp('empty') / 'hub.db'}")
+    records.migrate(engine)
+    with serving(create_app(engine), free_port()) as at:
+        yield at
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium as Debian packages it."""
+    program = next((p for p in map(shutil.which, ("chromium", "chromium-browser")) if p), None)
+    if program is None:
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(Path(program)), args=ARGUMENTS)
+        yield browser
+        browser.close()

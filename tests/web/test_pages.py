@@ -1,0 +1,294 @@
+"""Every page of the catalogue over HTTP: both languages, links that lead somewhere, headers, escaping, empty states."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote, urldefrag, urljoin
+
+import httpx
+import pytest
+
+from catalogue.db import records
+from catalogue.web import words
+from catalogue.web.app import create_app
+from tests.conftest import free_port
+from tests.web import seed
+from tests.web.conftest import serving
+
+
+class Page(HTMLParser):
+    """What a page says of itself."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.lang = ""
+        self.alternates: dict[str, str] = {}
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {k: v or "" for k, v in attrs}
+        self.tags.append(tag)
+        self.ids += [found["id"]] if "id" in found else []
+        if tag == "html":
+            self.lang = found.get("lang", "")
+        if tag == "a" and "href" in found:
+            self.links.append(found["href"])
+        if found.get("rel") == "alternate":
+            self.alternates[found["hreflang"]] = found["href"]
+
+
+def get(address: str, **more: object) -> httpx.Response:
+    return httpx.get(address, trust_env=False, timeout=20, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def crawled(full: str) -> dict[str, httpx.Response]:
+    """Every page that links lead to from the two front pages, without the text behind ``#``."""
+    found: dict[str, httpx.Response] = {}
+    waiting = [f"{full}/fr/", f"{full}/en/"]
+    while waiting:
+        address = waiting.pop()
+        if address in found:
+            continue
+        found[address] = get(address)
+        page = Page(found[address].text)
+        links = (urldefrag(urljoin(address, link)).url for link in [*page.links, *page.alternates.values()])
+        waiting += [link for link in links if link.startswith(full) and link not in found]
+    return found
+
+
+def test_every_link_leads_to_a_page(crawled: dict[str, httpx.Response]) -> None:
+    assert len(crawled) > 100
+    assert {a: r.status_code for a, r in crawled.items() if r.status_code != 200} == {}
+
+
+def test_links_within_pages_have_their_target(crawled: dict[str, httpx.Response]) -> None:
+    missing = []
+    for address, response in crawled.items():
+        for link in Page(response.text).links:
+            target, mark = urldefrag(urljoin(address, link))
+            if mark and mark not in Page(crawled[target].text).ids:
+                missing.append((address, link))
+    assert missing == []
+
+
+def test_every_page_is_well_made(crawled: dict[str, httpx.Response]) -> None:
+    for address, response in crawled.items():
+        page = Page(response.text)
+        assert page.lang == address.split("/")[3] or "/airflow/" in address
+        assert page.tags.count("h1") == 1, address
+        assert "script" not in page.tags, address
+        assert len(page.ids) == len(set(page.ids)), address
+        if "/report" not in address:
+            assert set(page.alternates) == {"fr", "en"}, address
+        assert "set-cookie" not in response.headers
+
+
+def test_every_page_is_closed_to_scripts_and_frames(crawled: dict[str, httpx.Response]) -> None:
+    for address, response in crawled.items():
+        policy = response.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'"), address
+        assert "unsafe" not in policy, address
+        assert response.headers["x-content-type-options"] == "nosniff"
+        framed = "/quality/" in address
+        assert ("frame-ancestors 'none'" in policy) is not framed, address
+        assert (response.headers.get("x-frame-options") == "DENY") is not framed, address
+
+
+def test_texts_of_others_are_escaped(crawled: dict[str, httpx.Response]) -> None:
+    for response in crawled.values():
+        assert "<script" not in response.text
+    assert any("&lt;script&gt;" in r.text for r in crawled.values())
+
+
+def test_stewards_are_not_named(crawled: dict[str, httpx.Response]) -> None:
+    for address, response in crawled.items():
+        assert "Camille" not in response.text, address
+        assert "known change" not in response.text, address
+
+
+def test_all_texts_are_in_both_languages() -> None:
+    for key, text in words.texts().items():
+        assert set(text) == {"fr", "en"}, key
+        assert all(text.values()), key
+
+
+@pytest.mark.parametrize(
+    ("lang", "few", "hidden"), [("fr", "moins de 11", "masqué"), ("en", "fewer than 11", "hidden")]
+)
+def test_small_counts_are_not_shown(full: str, lang: str, few: str, hidden: str) -> None:
+    assert f'<span class="hidden">{few}</span>' in get(f"{full}/{lang}/databases/ville").text
+    months = get(f"{full}/{lang}/databases/dcir/er_prs_f").text
+    assert months.count(f">{hidden}</span>") >= 3
+    grid = get(f"{full}/{lang}/databases/omop").text
+    assert grid.count(f">{hidden}</span>") == 3  # two cells, and the total of their line
+
+
+def test_a_search_finds_databases_tables_and_variables(full: str) -> None:
+    found = get(f"{full}/fr/", params={"q": "DIAGNOSTIC"}).text
+    assert "condition_occurrence" in found
+    assert "t_mcoaad" in found
+    assert "<h3>Variables" in found
+    assert "Rien ne correspond" in get(f"{full}/fr/", params={"q": "xyzzy"}).text
+    assert "beneficiaires" not in found
+    assert "ir_ben_r" in get(f"{full}/en/", params={"q": "beneficiaires referentiel"}).text
+
+
+def test_a_search_repeats_words_safely(full: str) -> None:
+    page = get(f"{full}/en/", params={"q": '"><script>alert(1)</script>'}).text
+    assert "<script" not in page
+    assert "&#34;&gt;&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("accept", "lang"),
+    [
+        ("fr-FR,fr;q=0.9,en;q=0.8", "fr"),
+        ("en-GB,en;q=0.9", "en"),
+        ("de,en;q=0.3,fr;q=0.2", "en"),
+        ("de", "fr"),
+        ("", "fr"),
+    ],
+)
+def test_the_root_goes_to_the_readers_language(full: str, accept: str, lang: str) -> None:
+    response = get(full + "/", headers={"accept-language": accept})
+    assert response.status_code == 302
+    assert response.headers["location"] == f"/{lang}/"
+    assert response.headers["vary"] == "Accept-Language"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/fr/nope",
+        "/de/",
+        "/fr/databases/nope",
+        "/fr/databases/dcir/nope",
+        "/fr/databases/dcir/../../etc",
+        "/fr/releases/99",
+        "/fr/releases/x",
+        f"/fr/releases/{'9' * 40}",
+        f"/fr/quality/{'9' * 40}",
+        "/fr/quality/build/99",
+        "/fr/quality/99/report",
+        "/fr/deliveries/dcir/1999-01/v1",
+        "/static/nope.css",
+    ],
+)
+def test_what_does_not_exist_is_a_page_too(full: str, path: str) -> None:
+    response = get(full + path)
+    assert response.status_code == 404
+    assert "Cette page n" in response.text
+
+
+def test_odd_requests_are_refused_calmly(full: str) -> None:
+    assert get(f"{full}/fr/deliveries/a%00b").status_code == 400
+    assert get(f"{full}/airflow/quality?dag_id=a&run_id=%00").status_code == 400
+    assert httpx.post(f"{full}/fr/", trust_env=False).status_code == 405
+    assert httpx.head(f"{full}/fr/", trust_env=False).status_code == 200
+    assert get(f"{full}/docs").status_code == 404
+    assert get(f"{full}/openapi.json").status_code == 404
+
+
+def test_a_language_alone_goes_to_its_front_page(full: str) -> None:
+    assert get(f"{full}/fr").headers["location"] == "/fr/"
+
+
+def test_the_health_of_the_catalogue_is_known(full: str, empty: str) -> None:
+    assert get(f"{full}/healthz").json() == {"status": "ok", "release": 2}
+    assert get(f"{empty}/healthz").json() == {"status": "ok", "release": None}
+
+
+def test_a_database_that_does_not_answer_is_said_without_details(tmp_path: Path) -> None:
+    engine = records.open_engine(f"sqlite:///{tmp_path / 'never-migrated.db'}")
+    with serving(create_app(engine), free_port()) as at:
+        assert get(f"{at}/healthz").status_code == 503
+        response = get(f"{at}/en/")
+    assert response.status_code == 503
+    assert "does not answer" in response.text
+    assert "sqlite" not in response.text.lower()
+    assert "content-security-policy" in response.headers
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/en/", "Nothing is released yet"),
+        ("/en/databases/dcir", "Not described yet"),
+        ("/en/databases/dcir/er_prs_f", "Not described yet"),
+        ("/en/quality", "No check has been made yet"),
+        ("/en/releases", "There is no release yet"),
+        ("/en/deliveries", "No delivery is known yet"),
+        ("/airflow/quality?dag_id=ingest_dcir&run_id=x", "contrôle"),
+    ],
+)
+def test_an_empty_hub_says_what_to_do(empty: str, path: str, says: str) -> None:
+    response = get(empty + path)
+    assert response.status_code == 200
+    assert says in response.text
+
+
+def test_airflow_finds_the_report_of_its_run(full: str) -> None:
+    dag, _, run = seed.RUN.partition("/")
+    for sent in (
+        quote(run, safe=""),
+        quote(quote(run, safe="")),
+        run,
+    ):  # Airflow's own link leaves the plus sign of a run id as it is
+        response = get(f"{full}/airflow/quality?dag_id={dag}&run_id={sent}&lang=en")
+        assert response.status_code == 200
+        assert "dcir/2024-02/v2" in response.text
+        assert 'data-verdict="warning"' in response.text
+        assert "frame-ancestors http://127.0.0.1:" in response.headers["content-security-policy"]
+    assert "pas encore de contrôle" in get(f"{full}/airflow/quality?dag_id={dag}&run_id=other").text
+    build = get(f"{full}/airflow/quality?dag_id=build_omop&run_id=1&lang=en")
+    assert "build/1" in build.text
+
+
+def test_the_books_are_shown_and_add_up(full: str) -> None:
+    page = get(f"{full}/en/deliveries/dcir/2024-02/v2").text
+    for number in ("12,480", "12,380", "48", "37,440", "37,140", "144"):
+        assert f">{number}<" in page
+    assert "value can not be read <code>EXE_SOI_DTD</code>" in page
+    refused = get(f"{full}/en/deliveries", params={"state": "rejected"}).text
+    assert "refused at the quality gate" in refused
+    assert refused.count("<tr>") == 3  # head, the one delivery, total
+
+
+@pytest.mark.parametrize(
+    ("lang", "value", "shown"), [("fr", 1234567, "1\u202f234\u202f567"), ("en", 1234567, "1,234,567"), ("en", None, "")]
+)
+def test_numbers_are_written_as_people_do(lang: str, value: int | None, shown: str) -> None:
+    assert words.number(lang, value) == shown
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "fr", "en"),
+    [
+        (0, 10, "0\u00a0%", "0%"),
+        (10, 10, "100\u00a0%", "100%"),
+        (1, 8, "12,5\u00a0%", "12.5%"),
+        (1, 10**6, "<0,1\u00a0%", "<0.1%"),
+        (999999, 10**6, "99,9\u00a0%", "99.9%"),
+        (0, 0, "", ""),
+    ],
+)
+def test_rates_never_hide_a_single_fault(part: int, whole: int, fr: str, en: str) -> None:
+    assert words.percent("fr", part, whole) == fr
+    assert words.percent("en", part, whole) == en
+
+
+def test_the_catalogue_never_reaches_for_the_lake_or_spark() -> None:
+    code = (
+        "import sys, catalogue.web.app; "
+        "print([m for m in sys.modules if m.split('.')[0] in ('pyspark', 'pyarrow', 'airflow', 'great_expectations') "
+        "or m.startswith(('jobs.lake', 'jobs.spark', 'jobs.steps', 'jobs.quality'))])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert said.strip() == "[]"
