@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobs.errors import StorageError
+from jobs.errors import ConflictError, StorageError
 from jobs.spark.session import safely
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 AT_ONCE = 3
+RUN = "run"
+"""Key under which a commit's metadata names the Airflow run that made it."""
 MISSING = (
     "PATH_NOT_FOUND",
     "DELTA_MISSING_DELTA_TABLE",
@@ -76,7 +78,13 @@ def at_once(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 def _prove(spark: SparkSession, where: str, metadata: Mapping[str, Any]) -> int | None:
     """The version that holds our commit, or None. Delta skips some writes and reports success: look, do not believe."""
-    return next((version for version, found in history(spark, where, limit=10) if found == dict(metadata)), None)
+    return next((version for version, found in history(spark, where, limit=10) if is_same(found, metadata)), None)
+
+
+def is_same(found: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    """Whether a commit says what ``metadata`` says, whichever run made it: a step that is repeated in another run finds
+    what the first one wrote."""
+    return {k: v for k, v in found.items() if k != RUN} == {k: v for k, v in metadata.items() if k != RUN}
 
 
 def _unproved(where: str) -> StorageError:
@@ -114,12 +122,14 @@ def replace(
 ) -> int:
     """Replaces, in one commit, the rows that a predicate over partition columns describes. Rows outside are refused.
 
-    ``new``: the caller knows that no row of the predicate is in the table; adding is several times cheaper.
+    ``new``: the caller found no row of the predicate in the table; adding is several times cheaper. Delta lets two
+    appends pass side by side, so an append also says "the first one of this predicate" (``txnAppId``): a second writer
+    that looked at the same moment is refused or skipped, never added. Raises ``ConflictError`` then.
     """
     with safely(f"write of {Path(where).name}"):
         writer = _writer(df, metadata, stats).partitionBy(*partition_by)
         if new:
-            writer.mode("append").save(where)
+            writer.mode("append").option("txnAppId", predicate).option("txnVersion", 0).save(where)
         else:
             writer.mode("overwrite").option("replaceWhere", predicate).save(where)
         if (version := _prove(spark, where, metadata)) is not None:
@@ -128,6 +138,8 @@ def replace(
         commit = last_commit(spark, where)
         if commit and df.isEmpty() and read(spark, where).where(predicate).isEmpty():
             return commit[0]
+    if new:
+        raise ConflictError(f"Another writer was first at {Path(where).name}.", next_step="try again")
     raise _unproved(where)
 
 

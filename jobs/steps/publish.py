@@ -33,9 +33,10 @@ def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) ->
     def one(name: str) -> tuple[str, int]:
         one_name = f"{delivery.source}/{name}"
         where = lake.path(hub.settings.lake, one_name)
-        told = {"delivery": str(delivery), "table": one_name, "step": "publish", "period": delivery.period}
+        told: dict[str, Any] = {"delivery": str(delivery), "table": one_name, "step": "publish"}
+        told |= {"period": delivery.period, lake.RUN: hub.run}
         commits = [c for c in lake.history(spark, where) if c[1].get("period") == delivery.period]
-        if commits and commits[0][1] == told:
+        if commits and lake.is_same(commits[0][1], told):
             return one_name, commits[0][0]  # this very delivery is there, and nothing replaced it since
         with safely(f"publish of {one_name}"):
             rows = kept(lake.read_staged(spark, staging(hub, delivery, name))).drop("_status", "_reason")

@@ -59,9 +59,10 @@ def release(hub: Hub, build: int, progress: Progress | None = None) -> Answer:
             name = f"omop/{table}"
             where = lake.path(hub.settings.lake, name)
             told = {"build": build, "table": name, "content": detail["content"][name]}
+            told |= {"deliveries": deliveries, lake.RUN: hub.run}
             commit = lake.last_commit(spark, where)
             if commit and (
-                commit[1] == told or (table not in EVENT_TABLES and commit[1]["content"] == told["content"])
+                lake.is_same(commit[1], told) or (table not in EVENT_TABLES and commit[1]["content"] == told["content"])
             ):
                 return name, commit[0]
             with safely(f"release of {name}"):
@@ -86,9 +87,9 @@ def release(hub: Hub, build: int, progress: Progress | None = None) -> Answer:
 
 def _keep_evidence(hub: Hub, build: int, predicate: str) -> None:
     where = lake.path(hub.settings.lake, EVIDENCE)
-    told = {"build": build, "table": EVIDENCE}
+    told = {"build": build, "table": EVIDENCE, lake.RUN: hub.run}
     commit = lake.last_commit(hub.spark, where)
-    if commit and commit[1] == told:
+    if commit and lake.is_same(commit[1], told):
         return
     # months that were added because their persons changed keep their evidence: only the pending ones were made again
     fresh = lake.read_staged(hub.spark, staging(hub, build, "evidence"))

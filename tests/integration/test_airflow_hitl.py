@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -28,11 +30,13 @@ from jobs.settings import CHECKOUT, Settings
 from schemas.loader import load_source
 from tests.conftest import free_port
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 ROOMS = ("jobs", "dags", "schemas", "catalogue", "expectations")
 SECONDS = 180
 BEFORE_AN_ANSWER = 4.0
 """Airflow fails a task that is answered in its first second."""
-CHROMIUM = shutil.which("chromium")
 
 
 @dataclass(frozen=True)
@@ -302,6 +306,23 @@ def test_a_month_by_hand_needs_a_month(live: Live) -> None:
         live.admin.trigger("ingest_dcir", conf={"month": "March"})
 
 
+def test_months_by_command_make_a_run_each(live: Live) -> None:
+    live.deliver("pmsi_mco/2023-11/v1")
+    live.deliver("pmsi_mco/2023-12/v1")
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.cli.__main__", "delivery", "backfill", "--source", "pmsi_mco",
+         "--from", "2023-11", "--to", "2023-12"],
+        env=airflow.hub_environment(live.settings), capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout)
+    assert [(r["month"], r["state"]) for r in runs] == [("2023-11", "success"), ("2023-12", "success")]
+    for run in runs:
+        assert live.admin.run("ingest_pmsi_mco", run["run"])["partition_key"] == run["month"]
+        name = f"pmsi_mco/{run['month']}/v1"
+        until(lambda name=name: live.state(name) == "published", name)  # by this run or by the doorbell's
+
+
 def ended(live: Live, dag: str, run: str) -> str | None:
     state = live.admin.run(dag, run)["state"]
     return state if state in ("success", "failed") else None
@@ -314,22 +335,17 @@ def test_a_burst_made_few_builds_and_one_that_finds_nothing_is_green(live: Live)
     assert until(lambda: ended(live, "build_omop", run), "the build") == "success"
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
-def test_a_run_shows_its_quality_report_and_the_menu_the_catalogue(live: Live) -> None:
-    from playwright.sync_api import sync_playwright
-
+def test_a_run_shows_its_quality_report_and_the_menu_the_catalogue(live: Live, browser: Browser) -> None:
     base, run = airflow.address(live.settings), live.finished("dcir", "2024-02")
     quoted = run["dag_run_id"].replace("+", "%2B").replace(":", "%3A")
-    with sync_playwright() as chrome:
-        browser = chrome.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": 1400, "height": 900})
-        context.add_cookies([{"name": "_token", "value": live.admin.token, "url": base}])
-        page = context.new_page()
-        page.goto(f"{base}/dags/ingest_dcir/runs/{quoted}")
-        page.get_by_role("link", name="Quality report").click(timeout=30_000)
-        report = page.frame_locator("iframe").first
-        report.get_by_text("dcir/2024-02/v1").first.wait_for(timeout=30_000)
-        page.get_by_role("button", name="Browse").click()
-        link = page.get_by_role("link", name="Catalogue").or_(page.get_by_text("Catalogue")).first
-        link.wait_for(timeout=10_000)
-        browser.close()
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    context.add_cookies([{"name": "_token", "value": live.admin.token, "url": base}])
+    page = context.new_page()
+    page.goto(f"{base}/dags/ingest_dcir/runs/{quoted}")
+    page.get_by_role("link", name="Quality report").click(timeout=30_000)
+    report = page.frame_locator("iframe").first
+    report.get_by_text("dcir/2024-02/v1").first.wait_for(timeout=30_000)
+    page.get_by_role("button", name="Browse").click()
+    link = page.get_by_role("link", name="Catalogue").or_(page.get_by_text("Catalogue")).first
+    link.wait_for(timeout=10_000)
+    context.close()
