@@ -28,7 +28,7 @@ Nothing of the month to take in, or what was delivered is a duplicate or older t
 Orange: a data steward is asked about warnings (*Required Actions*). Other months go on meanwhile.
 
 **A month by hand** trigger with its partition key (`2024-03`), or with `month` in the form; add `again` for one that is
-finished. From a shell: `airflow dags trigger ingest_{source} --conf '{{"month": "2024-03", "again": true}}'`.
+finished. From a shell: `hub delivery backfill --source {source} --from 2024-03`, with `--to` for several months.
 
 **Not to use** for a change of the harmonisation: trigger `build_omop`.
 

@@ -1,8 +1,9 @@
-"""Fixtures that every lane shares: a hub home with fresh keys, and one Spark server for the whole run."""
+"""Fixtures that every lane shares: a hub home with fresh keys, one Spark server and one Chromium for the whole run."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,18 @@ import pytest
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
     from pyspark.sql import SparkSession
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def free_port() -> int:
@@ -57,3 +69,17 @@ def spark(request: pytest.FixtureRequest) -> Iterator[SparkSession]:
 def home(tmp_path: Path) -> Settings:
     """Settings of an empty hub in a temporary directory."""
     return Settings(home=tmp_path / "hub", spark_port=free_port(), catalogue_port=free_port())
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium as Debian packages it; one for all lanes, since Playwright runs once in a process."""
+    program = next((p for p in map(shutil.which, ("chromium", "chromium-browser")) if p), None)
+    if program is None:
+        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(Path(program)), args=ARGUMENTS)
+        yield browser
+        browser.close()

@@ -9,7 +9,9 @@ import typer
 
 from jobs.cli import show
 
-app = typer.Typer(no_args_is_help=True, help="Deliveries: announce, pull, stage, gate, publish; list them.")
+app = typer.Typer(
+    no_args_is_help=True, help="Deliveries: announce, pull, stage, gate, publish; list them; backfill months."
+)
 
 Source = Annotated[str, typer.Option(help="Source, as in schemas/sources: dcir, pmsi_mco, ville.")]
 Period = Annotated[str, typer.Option(help="Month, YYYY-MM.")]
@@ -109,3 +111,31 @@ def publish(delivery: Delivery) -> None:
     from jobs.steps.publish import publish as step
 
     show.line(step(_hub(), DeliveryId.parse(delivery), lambda t: show.say(f"{delivery}: publishing {t}")))
+
+
+@app.command()
+def backfill(
+    source: Source,
+    first: Annotated[str, typer.Option("--from", help="First month, YYYY-MM.")],
+    last: Annotated[str | None, typer.Option("--to", help="Last month, YYYY-MM; the first one by default.")] = None,
+    again: Annotated[bool, typer.Option(help="Take months in again although they are finished.")] = False,
+    follow: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the runs to end.")] = True,
+    minutes: Annotated[float, typer.Option(help="Wait at most so long.")] = 120.0,
+) -> None:
+    """Let Airflow take in one month or several: one run of ingest_<source> each. The hub must be up."""
+    from jobs.errors import ConfigError
+    from jobs.serve import airflow
+    from jobs.serve.backfill import months_between, start, wait
+    from jobs.serve.rest import AirflowClient
+    from jobs.settings import Settings
+    from schemas.loader import source_names
+
+    if source not in source_names():
+        raise ConfigError(f"There is no source {source[:40]}.", next_step=f"one of {', '.join(source_names())}")
+    settings, months = Settings(), months_between(first, last or first)
+    with AirflowClient(airflow.address(settings), "admin", airflow.passwords(settings)["admin"]) as client:
+        runs = start(client, source, months, again=again)
+        show.say(f"{len(runs)} runs of ingest_{source}: {airflow.address(settings)}/dags/ingest_{source}")
+        if follow:
+            wait(client, source, runs, show.say, minutes)
+    show.line(runs)

@@ -1,14 +1,11 @@
-"""A catalogue on a free port over a filled hub database and over an empty one, and Debian's Chromium to look at it."""
+"""A catalogue on a free port over a filled hub database and over an empty one."""
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import uvicorn
@@ -19,19 +16,6 @@ from catalogue.web.app import create_app
 from jobs.quality.report import report
 from tests.conftest import free_port
 from tests.web import seed
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @contextmanager
@@ -78,17 +62,3 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(create_app(engine), free_port()) as at:
         yield at
     engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium as Debian packages it."""
-    program = next((p for p in map(shutil.which, ("chromium", "chromium-browser")) if p), None)
-    if program is None:
-        pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(Path(program)), args=ARGUMENTS)
-        yield browser
-        browser.close()

@@ -1,0 +1,60 @@
+"""Months asked for again: one run of a source's ingest DAG per month, started through Airflow as its UI would."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jobs.errors import ConfigError, HubError, ServerUnavailable
+from jobs.serve.rest import AirflowClient
+
+MONTH = re.compile(r"(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])", re.ASCII)
+MOST_MONTHS = 240
+LOOK_EVERY = 2.0
+ENDED = ("success", "failed")
+
+Tell = Callable[[str], None]
+
+
+def months_between(first: str, last: str) -> list[str]:
+    """Every month from ``first`` to ``last``, both included. Raises ``ConfigError`` for what is no such range."""
+    if not (MONTH.fullmatch(first) and MONTH.fullmatch(last)):
+        raise ConfigError("A month is written YYYY-MM.", reason="bad_month", next_step="for example --from 2024-03")
+    begin, end = (int(m[:4]) * 12 + int(m[5:]) - 1 for m in (first, last))
+    if not 0 <= end - begin < MOST_MONTHS:
+        raise ConfigError(f"--to comes before --from, or more than {MOST_MONTHS} months after it.", reason="bad_month")
+    return [f"{n // 12}-{n % 12 + 1:02d}" for n in range(begin, end + 1)]
+
+
+def start(client: AirflowClient, source: str, months: Sequence[str], *, again: bool) -> list[dict[str, Any]]:
+    """Triggers one run per month, with the month as its partition key: ``month, run, state`` of each."""
+    conf = {"again": True} if again else None
+    return [
+        {"month": m, "run": client.trigger(f"ingest_{source}", partition_key=m, conf=conf), "state": "queued"}
+        for m in months
+    ]
+
+
+def wait(client: AirflowClient, source: str, runs: list[dict[str, Any]], tell: Tell, minutes: float) -> None:
+    """Returns when every run has ended, its ``state`` filled in. Raises ``HubError`` naming the months that failed."""
+    end = time.monotonic() + 60 * minutes
+    while open_ones := [r for r in runs if r["state"] not in ENDED]:
+        for run in open_ones:
+            state = str(client.run(f"ingest_{source}", run["run"])["state"])
+            if state != run["state"]:
+                run["state"] = state
+                tell(f"{source} {run['month']}: {state}")
+        if time.monotonic() > end:
+            raise ServerUnavailable(
+                f"{len(open_ones)} runs of ingest_{source} go on after {minutes:g} minutes.",
+                next_step="one that waits for a steward is under Required Actions; look at the others in Airflow",
+            )
+        time.sleep(LOOK_EVERY)
+    if failed := [r["month"] for r in runs if r["state"] == "failed"]:
+        raise HubError(
+            f"ingest_{source} failed for {', '.join(failed)}.",
+            reason="run_failed",
+            next_step="open the run in Airflow: its red task says why",
+        )
