@@ -19,6 +19,8 @@ from jobs.settings import Settings
 from jobs.spark import jars
 
 START_SECONDS = 90
+MAIN = "hub.Server"
+"""Reads the token from its file, then is Spark's own Connect server."""
 
 
 def token(settings: Settings) -> str:
@@ -82,7 +84,7 @@ def start(settings: Settings) -> int:
     if settings.spark_remote or (pid := running(settings)):
         return 0 if settings.spark_remote else pid
     _refuse_used_port(settings)
-    secret = token(settings)
+    token(settings)  # refuses here, where it can be said, rather than in the server's log
     for folder in (settings.run / "spark" / "local", settings.logs / "spark-events"):
         folder.mkdir(parents=True, exist_ok=True)
     conf = configuration(settings)
@@ -92,7 +94,6 @@ def start(settings: Settings) -> int:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_", "PYSPARK_"))}
     environment |= {
         "SPARK_HOME": str(home),
-        "SPARK_CONNECT_AUTHENTICATE_TOKEN": secret,
         "HUB_KEYS": str(settings.keys / "hub"),
         "HUB_PUBLIC_KEYS": str(settings.keys / "public"),
         "SPARK_LOCAL_IP": "127.0.0.1",
@@ -100,8 +101,8 @@ def start(settings: Settings) -> int:
     }
     log = (settings.logs / "spark.log").open("ab")
     process = subprocess.Popen(
-        ["bash", str(home / "bin" / "spark-submit"), "--properties-file", str(properties), "--class",
-         "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"],
+        ["bash", str(home / "bin" / "spark-submit"), "--properties-file", str(properties), "--class", MAIN,
+         "spark-internal"],
         env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
         cwd=settings.run / "spark",
     )  # fmt: skip

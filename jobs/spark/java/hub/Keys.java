@@ -36,7 +36,7 @@ final class Keys {
 
   private Keys() {}
 
-  private static byte[] file(String variable, String name) {
+  static byte[] file(String variable, String name) {
     String folder = System.getenv(variable);
     if (folder == null) {
       throw new IllegalStateException("HUB_KEY_MISSING: " + variable + " is not set on the Spark server");
