@@ -1,0 +1,129 @@
+"""Each search must be able to fail: with a control switched off, the same search finds the canary.
+
+One server runs bare, without encryption and without a token; the other controls are switched off on the shared one.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobs.errors import HubError, StorageError
+from jobs.lake import tables as lake
+from jobs.pseudonymise import keys
+from jobs.settings import Settings
+from jobs.spark import selftest, server, session
+from jobs.stage import typed
+from schemas.loader import load_source, load_table
+from tests.conftest import free_port
+from tests.privacy import scan
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+CANARY = "CANARY" + secrets.token_hex(8)
+NEEDLES = scan.of_texts([CANARY], "canary")
+STATISTICS = "spark.databricks.delta.properties.defaults.dataSkippingNumIndexedCols"
+PSEUDONYM_COLUMN = "BEN_NIR_PSA"
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A hub whose server encrypts nothing and asks for no token."""
+    settings = Settings(home=tmp_path_factory.mktemp("bare"), spark_port=free_port(), spark_memory="1g")
+    keys.generate(settings.keys)
+    settings.logs.mkdir(parents=True)
+    complete = server.configuration
+    with pytest.MonkeyPatch.context() as off:
+        off.setattr(server, "MAIN", "org.apache.spark.sql.connect.service.SparkConnectServer")
+        off.setattr(server, "configuration", lambda s: {k: v for k, v in complete(s).items() if ".parquet." not in k})
+        server.start(settings)
+    try:
+        server.wait(settings)
+        yield settings
+    finally:
+        server.stop(settings)
+
+
+def canaries(spark: SparkSession) -> DataFrame:
+    """One row that holds the canary."""
+    return spark.sql(f"SELECT '{CANARY}' AS name, '2024-01' AS _period")
+
+
+def written(spark: SparkSession, folder: Path) -> list[scan.Leak]:
+    """What the search finds of a table that the lake's own writer made."""
+    lake.overwrite(spark, canaries(spark), str(folder / "table"), {"step": "test"}, partition_by=["_period"])
+    return scan.leaks(folder, NEEDLES)
+
+
+class TestEncryption:
+    def test_on_nothing_is_found(self, spark: SparkSession, tmp_path: Path) -> None:
+        assert written(spark, tmp_path) == []
+
+    def test_off_the_lake_is_found_in_clear(self, bare: Settings, tmp_path: Path) -> None:
+        open_one = session.open_session(session.address(bare))
+        assert "Parquet in clear" in {leak.what for leak in written(open_one, tmp_path)}
+
+    def test_off_the_server_refuses_to_serve(self, bare: Settings) -> None:
+        with pytest.raises(StorageError, match="in clear"):
+            selftest.prove_encrypted(session.open_session(session.address(bare)), bare)
+
+
+class TestToken:
+    """``test_secrets`` holds that a client without the token is refused."""
+
+    def test_off_anybody_is_served(self, bare: Settings) -> None:
+        assert session.open_session(f"sc://localhost:{bare.spark_port}/").range(2).count() == 2
+
+
+class TestStatistics:
+    def test_off_the_log_holds_the_value(self, spark: SparkSession, tmp_path: Path) -> None:
+        spark.conf.set(STATISTICS, "32")
+        try:
+            found = written(spark, tmp_path)
+        finally:
+            spark.conf.unset(STATISTICS)
+        assert {(Path(leak.where).parent.name, leak.what) for leak in found} == {("_delta_log", "canary")}
+
+
+class TestErrors:
+    """Spark quotes the value that it could not read."""
+
+    def message(self, spark: SparkSession) -> str:
+        with pytest.raises(HubError) as refused, session.safely("test"):
+            canaries(spark).selectExpr("CAST(name AS INT)").collect()
+        return str(refused.value)
+
+    def test_on_the_class_is_kept_and_the_value_is_not(self, spark: SparkSession) -> None:
+        assert "CAST_INVALID_INPUT" in self.message(spark)
+        assert scan.in_bytes(self.message(spark).encode(), NEEDLES, "error") == []
+
+    def test_off_the_value_is_in_the_error(self, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(session, "translated", lambda error, step: HubError(str(error)))
+        assert scan.in_bytes(self.message(spark).encode(), NEEDLES, "error")
+
+
+class TestPseudonym:
+    """The stage-1 pseudonym is replaced before anything is written, encrypted or not."""
+
+    def staged(self, bare: Settings, folder: Path) -> list[scan.Leak]:
+        spark, table = session.open_session(session.address(bare)), load_table("dcir", "er_prs_f")
+        nothing = ", ".join(f"CAST(NULL AS STRING) AS `{n}`" for n in table.names if n != PSEUDONYM_COLUMN)
+        raw = spark.sql(f"SELECT {nothing}, '{CANARY}' AS {PSEUDONYM_COLUMN}, 'f' AS _file, 1L AS _row")
+        rows = typed.typed(raw, table, load_source("dcir").csv)
+        lake.write_staged(spark, rows, str(folder / "rows"))
+        return [leak for leak in scan.leaks(folder, NEEDLES) if leak.what == "canary"]
+
+    def test_on_it_is_not_found(self, bare: Settings, tmp_path: Path) -> None:
+        assert self.staged(bare, tmp_path) == []
+
+    def test_off_it_is_found(self, bare: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        keyed = typed.value
+        monkeypatch.setattr(
+            typed, "value", lambda column, csv: typed.text(column) if column.pseudonym else keyed(column, csv)
+        )
+        assert self.staged(bare, tmp_path)
