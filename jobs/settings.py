@@ -25,10 +25,18 @@ class Settings(BaseSettings):
     spark_memory: str = "2g"
     """Heap of the Spark server when it runs on this machine."""
     spark_remote: str | None = None
-    """A cluster's Spark Connect server; empty means the server on this machine."""
+    """A cluster's Spark Connect server, ``sc://host:port/;use_ssl=true``, without its token, which is read from a file.
+    Empty means the server on this machine."""
     spark_event_log: bool = False
     database_url: str | None = None
-    """The hub's own database (not Airflow's); SQLite in the home directory by default."""
+    """The hub's own database (not Airflow's); SQLite in the home directory by default. No password in it: name a
+    ``passfile``, as in ``postgresql://hub@host/hub?passfile=/path``."""
+    airflow_database_url: str | None = None
+    """Airflow's own database; SQLite in the home directory by default. No password in it: name a ``passfile``."""
+    airflow_url: str | None = None
+    """Airflow's address as its own components reach it, where that is not ``host`` and ``airflow_port``."""
+    airflow_public_url: str | None = None
+    """Airflow's address as seen by a browser, where that is another one."""
     airflow_run: str | None = None
     """The Airflow run that a command works for, ``<dag>/<run>``: set by the task, kept with what it records."""
     public_url: str | None = None
@@ -41,7 +49,7 @@ class Settings(BaseSettings):
 
     @property
     def keys(self) -> Path:
-        """Keys by custody: ``hub/`` (Spark server only), ``public/``, ``steward/``, ``contributors/``."""
+        """Keys by custody: ``hub/`` (Spark server only), ``workers/``, ``public/``, ``steward/``, ``contributors/``."""
         return self.root / "keys"
 
     @property

@@ -56,7 +56,7 @@ def serve(
     settings = Settings()
     pages = create_app(
         Hub(settings).engine,
-        airflow_origins=airflow_origins(settings.host, settings.airflow_port),
+        airflow_origins=airflow_origins(settings.host, settings.airflow_port, settings.airflow_public_url),
         report=recorded_report,
     )
     where, at = host or settings.host, port or settings.catalogue_port
@@ -64,7 +64,9 @@ def serve(
     uvicorn.run(pages, host=where, port=at, log_level="warning", access_log=False, server_header=False)
 
 
-def airflow_origins(host: str, port: int) -> tuple[str, ...]:
+def airflow_origins(host: str, port: int, public_url: str | None = None) -> tuple[str, ...]:
     """Origins under which a browser shows Airflow: those that may frame the quality pages."""
+    if public_url:
+        return ("/".join(public_url.split("/")[:3]),)
     names = ("127.0.0.1", "localhost") if host in ("127.0.0.1", "localhost", "0.0.0.0", "::") else (host,)  # noqa: S104
     return tuple(f"http://{name}:{port}" for name in names)

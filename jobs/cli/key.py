@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -11,14 +12,24 @@ from jobs.cli import show
 app = typer.Typer(no_args_is_help=True, help="Keys: make them, register them, compare them with the registry.")
 
 
+class Keeper(StrEnum):
+    """Who keeps private keys."""
+
+    HUB = "hub"
+    STEWARD = "steward"
+    CONTRIBUTORS = "contributors"
+
+
 @app.command()
-def init() -> None:
+def init(
+    keeper: Annotated[list[Keeper] | None, typer.Option(help="Only this keeper's keys; may be repeated.")] = None,
+) -> None:
     """Make the keys that are missing, and register them. Never overwrites a key."""
     from jobs.settings import Settings
     from jobs.steps.hub import Hub
     from jobs.steps.keys import initialise
 
-    show.line(initialise(Hub(Settings())))
+    show.line(initialise(Hub(Settings()), tuple(keeper or Keeper)))
 
 
 @app.command()

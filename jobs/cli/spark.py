@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="The Spark server: start, stop, sta
 
 @app.command()
 def start() -> None:
-    """Start the server and wait until it answers and its files are encrypted."""
+    """Start the server and wait until it answers and its files are encrypted; it is stopped when they are not."""
     from jobs.settings import Settings
     from jobs.spark import selftest, server
     from jobs.spark.session import connect
@@ -21,8 +21,29 @@ def start() -> None:
     settings = Settings()
     pid = server.start(settings)
     server.wait(settings)
-    selftest.prove_encrypted(connect(settings), settings)
+    try:
+        selftest.prove_encrypted(connect(settings), settings)
+    except BaseException:
+        server.stop(settings)
+        raise
     show.line({"pid": pid, "port": settings.spark_port, "state": "ready"})
+
+
+@app.command()
+def serve() -> None:
+    """Run the server in the foreground until TERM, as a container does; ends when its files are not encrypted."""
+    from jobs.settings import Settings
+    from jobs.spark import selftest, server
+    from jobs.spark.session import connect
+
+    settings = Settings()
+
+    def prove() -> None:
+        selftest.prove_encrypted(connect(settings), settings)
+        server.mark_proved(settings)
+        show.line({"port": settings.spark_port, "state": "ready"})
+
+    raise SystemExit(server.serve(settings, prove))
 
 
 @app.command()
@@ -36,12 +57,18 @@ def stop() -> None:
 
 
 @app.command()
-def status(json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False) -> None:
+def status(
+    proved: Annotated[bool, typer.Option("--proved", help="Exit 18 unless `serve` saw that it encrypts.")] = False,
+    json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
+) -> None:
     """Whether the server runs."""
+    from jobs.errors import ServerUnavailable
     from jobs.settings import Settings
     from jobs.spark import server
 
     settings = Settings()
     state = "ready" if server.ready(settings) else "starting" if server.running(settings) else "stopped"
+    if proved and not (state == "ready" and server.proved(settings)):
+        raise ServerUnavailable(f"The Spark server is {state}, not proved.", next_step="wait, or read its log")
     row = {"state": state, "pid": server.running(settings), "port": settings.spark_port}
     show.table([row], ("state", "pid", "port"), empty="", as_json=json)

@@ -2,10 +2,11 @@
 
 Custody is by folder, so that each party can be given its own and nothing else:
 
-    hub/           p2.key lake.key landing.pem spark.token   the Spark server
-    public/        landing.pub.pem quarantine.pub.pem        every worker
-    steward/       quarantine.pem                            the data stewards
-    contributors/  p1.key                                    the contributors, never the hub
+    hub/           p2.key lake.key landing.pem          the Spark server alone
+    workers/       spark.token                          the Spark server and who may command it
+    public/        landing.pub.pem quarantine.pub.pem   every worker
+    steward/       quarantine.pem                       the data stewards
+    contributors/  p1.key                               the contributors, never the hub
 
 Messages name the file and what is wrong with it, never what it holds.
 """
@@ -17,6 +18,7 @@ import hmac
 import os
 import secrets
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -29,27 +31,27 @@ KEY_BYTES = 32
 RSA_BITS = 3072
 SECRET_KEYS = ("hub/p2.key", "hub/lake.key", "contributors/p1.key")
 PAIRS = (("hub/landing.pem", "public/landing.pub.pem"), ("steward/quarantine.pem", "public/quarantine.pub.pem"))
-TOKEN = "hub/spark.token"  # noqa: S105 a file name
+TOKEN = "workers/spark.token"  # noqa: S105 a file name
+KEEPERS = ("hub", "steward", "contributors")
 _KCV = b"hub/kcv/v1"
 
 
-def generate(keys: Path) -> tuple[str, ...]:
-    """Makes every key that is not there yet below ``keys`` and returns the names of those it made.
+def generate(keys: Path, keepers: Collection[str] = KEEPERS) -> tuple[str, ...]:
+    """Makes every key of these keepers that is not there yet below ``keys`` and returns the names of those it made.
 
     Never overwrites, also when two processes run at once. A pair whose public part exists stays as it is: its
     private part may have gone into its keeper's custody.
     """
     made = []
-    for folder in ("", "hub", "public", "steward", "contributors"):
-        (keys / folder).mkdir(parents=True, exist_ok=True)
-        os.chmod(keys / folder, 0o755 if folder in ("", "public") else 0o700)
+    for folder in ("", "public", *(["workers"] if "hub" in keepers else []), *keepers):
+        _make_folder(keys / folder, 0o755 if folder in ("", "public") else 0o700)
     for name in SECRET_KEYS:
-        if _create(keys / name, secrets.token_bytes(KEY_BYTES)):
+        if _keeper(name) in keepers and _create(keys / name, secrets.token_bytes(KEY_BYTES)):
             made.append(name)
-    if _create(keys / TOKEN, secrets.token_urlsafe(KEY_BYTES).encode("ascii")):
+    if "hub" in keepers and _create(keys / TOKEN, secrets.token_urlsafe(KEY_BYTES).encode("ascii")):
         made.append(TOKEN)
     for private, public in PAIRS:
-        if (keys / public).exists():
+        if _keeper(private) not in keepers or (keys / public).exists():
             continue
         if not (keys / private).exists():
             pair = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
@@ -115,6 +117,16 @@ def public_check_value(key: rsa.RSAPublicKey) -> str:
     """Check value of an RSA pair, from its public part: 16 hexadecimal characters of sha256(SPKI DER)."""
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(der).hexdigest()[:16]
+
+
+def _keeper(name: str) -> str:
+    return name.split("/")[0]
+
+
+def _make_folder(folder: Path, mode: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if stat.S_IMODE(folder.stat().st_mode) != mode:  # a folder on a read-only system cannot be told what it is already
+        folder.chmod(mode)
 
 
 def _public_pem(key: rsa.RSAPublicKey) -> bytes:

@@ -1,7 +1,7 @@
-"""Airflow on one machine: its four components, their settings, its users. Everything lies in ``HUB_HOME/airflow``.
+"""Airflow's four components, their settings, its users. Everything but the logs lies in ``HUB_HOME/airflow``.
 
-SQLite and LocalExecutor; users from a generated file. For one machine and for demonstrations: a ministry runs Airflow
-with PostgreSQL and its own sign-on, from the same ``dags/``.
+LocalExecutor; SQLite, or PostgreSQL where ``HUB_AIRFLOW_DATABASE_URL`` names one. Users from a generated file: for one
+machine and for demonstrations; a ministry puts its own sign-on in their place, over the same ``dags/``.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "JAVA_HO
 
 
 def address(settings: Settings) -> str:
-    """Where the pages and the REST interface are."""
-    return f"http://{settings.host}:{settings.airflow_port}"
+    """Where the pages and the REST interface are, as the hub's own processes reach them."""
+    return settings.airflow_url or f"http://{settings.host}:{settings.airflow_port}"
 
 
 def passwords_file(settings: Settings) -> Path:
@@ -77,10 +77,9 @@ def environment(settings: Settings) -> dict[str, str]:
         "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": passwords_file(settings),
         "CORE__FERNET_KEY_CMD": _print_secret(settings, "fernet"),
-        "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{database(settings)}",
         "API__HOST": settings.host,
         "API__PORT": settings.airflow_port,
-        "API__BASE_URL": base,
+        "API__BASE_URL": settings.airflow_public_url or base,
         "API__WORKERS": 1,
         "API__INSTANCE_NAME": "Health data hub",
         "API__SECRET_KEY_CMD": _print_secret(settings, "api"),
@@ -97,6 +96,11 @@ def environment(settings: Settings) -> dict[str, str]:
         "WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
         "USAGE_DATA_COLLECTION__ENABLED": False,
     }
+    if url := settings.airflow_database_url:
+        # one driver for both: Airflow's own choice for the second would be another library
+        variables |= {"DATABASE__SQL_ALCHEMY_CONN": url, "DATABASE__SQL_ALCHEMY_CONN_ASYNC": url}
+    else:
+        variables["DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{database(settings)}"
     return hub_environment(settings) | {f"AIRFLOW__{k}": str(v) for k, v in variables.items()} | {
         "AIRFLOW_HOME": str(home), "SCARF_ANALYTICS": "false", "DO_NOT_TRACK": "1",
     }  # fmt: skip
@@ -108,13 +112,14 @@ def parallelism() -> int:
 
 
 def database(settings: Settings) -> Path:
+    """Airflow's database on one machine."""
     return settings.airflow / "airflow.db"
 
 
 def prepare(settings: Settings) -> None:
     """Makes secrets, passwords and Airflow's database with its pools; quick when they are there.
 
-    An empty database takes Airflow 10 s of work, so one is kept in the cache for the next hub on this machine.
+    An empty SQLite database takes Airflow 10 s of work, so one is kept in the cache for the next hub on this machine.
     Raises ``ServerUnavailable`` when Airflow refuses.
     """
     settings.airflow.mkdir(parents=True, exist_ok=True)
@@ -124,6 +129,9 @@ def prepare(settings: Settings) -> None:
             # a Fernet key is 32 bytes in URL-safe base64 with its padding
             _write_secret(path, secrets.token_urlsafe(32) + ("=" if name == "fernet" else ""))
     passwords(settings)
+    if settings.airflow_database_url:
+        _migrate(settings)
+        return
     mark, wanted = settings.airflow / "prepared", _fingerprint()
     if database(settings).exists() and mark.exists() and mark.read_text() == wanted:
         return

@@ -1,17 +1,21 @@
 """The one warm Spark server of a hub: a Spark Connect server that alone holds the keys.
 
-It listens on loopback with a token read from a file. Its environment names the directory of the hub's keys; nothing
-else in the hub's processes does. On a cluster ``HUB_SPARK_REMOTE`` names that cluster's server and this module rests.
+It listens on loopback with a token, read from a file that its clients share. Its environment names the directory of the
+hub's keys; nothing else in the hub's processes does. On a cluster ``HUB_SPARK_REMOTE`` names that cluster's server and
+this module rests.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from jobs.errors import ConfigError, KeyRefused, ServerUnavailable
@@ -23,11 +27,15 @@ MAIN = "hub.Server"
 """Reads the token from its file, then is Spark's own Connect server."""
 
 
+def token_file(settings: Settings) -> Path:
+    """The token's file: the server's and its clients', apart from the server's keys."""
+    return settings.keys / "workers" / "spark.token"
+
+
 def token(settings: Settings) -> str:
     """The server's token, from its file. Raises ``KeyRefused`` when it cannot be read."""
-    path = settings.keys / "hub" / "spark.token"
     try:
-        return path.read_text("ascii").strip()
+        return token_file(settings).read_text("ascii").strip()
     except OSError as error:
         raise KeyRefused("The Spark server's token cannot be read.", next_step="run `hub key init`") from error
 
@@ -85,6 +93,8 @@ def start(settings: Settings) -> int:
         return 0 if settings.spark_remote else pid
     _refuse_used_port(settings)
     token(settings)  # refuses here, where it can be said, rather than in the server's log
+    # a server that was killed left its shuffle files
+    shutil.rmtree(settings.run / "spark" / "local", ignore_errors=True)
     for folder in (settings.run / "spark" / "local", settings.logs / "spark-events"):
         folder.mkdir(parents=True, exist_ok=True)
     conf = configuration(settings)
@@ -96,6 +106,7 @@ def start(settings: Settings) -> int:
         "SPARK_HOME": str(home),
         "HUB_KEYS": str(settings.keys / "hub"),
         "HUB_PUBLIC_KEYS": str(settings.keys / "public"),
+        "HUB_WORKER_KEYS": str(token_file(settings).parent),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "TZ": "UTC",
     }
@@ -131,6 +142,19 @@ def running(settings: Settings) -> int:
     return 0 if state == "Z" else pid
 
 
+def mark_proved(settings: Settings) -> None:
+    """Notes that the running server was seen to encrypt what it writes."""
+    (settings.run / "spark.proved").write_text(str(running(settings)))
+
+
+def proved(settings: Settings) -> bool:
+    """Whether that was noted of the server that runs now."""
+    try:
+        return int((settings.run / "spark.proved").read_text()) == running(settings) != 0
+    except (OSError, ValueError):
+        return False
+
+
 def ready(settings: Settings) -> bool:
     """Whether something listens on the server's port."""
     try:
@@ -140,13 +164,44 @@ def ready(settings: Settings) -> bool:
         return False
 
 
-def wait(settings: Settings, seconds: float = START_SECONDS) -> None:
-    """Waits until the server listens. Raises ``ServerUnavailable`` with where its log is."""
+def wait(settings: Settings, seconds: float = START_SECONDS, asked: threading.Event | None = None) -> None:
+    """Waits until the server listens, or is asked to end. Raises ``ServerUnavailable`` with where its log is."""
     end = time.monotonic() + seconds
-    while not ready(settings):
+    while not ready(settings) and not (asked and asked.is_set()):
         if time.monotonic() > end or not (settings.spark_remote or running(settings)):
             raise ServerUnavailable("The Spark server did not start.", next_step=f"read {settings.logs / 'spark.log'}")
         time.sleep(0.3)
+
+
+def serve(settings: Settings, prove: Callable[[], None], every: float = 0.5) -> int:
+    """Runs the server in the foreground until it ends or this process gets TERM or INT; its exit status, 0 when asked.
+
+    ``prove`` is called once the server listens; what it raises stops the server. Raises ``ConfigError`` when a server
+    of this hub runs already.
+    """
+    if running(settings):
+        raise ConfigError("The Spark server runs already.", next_step="run `hub spark stop`, then try again")
+    asked = threading.Event()
+    before = {s: signal.signal(s, lambda *_: asked.set()) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        pid = start(settings)
+        wait(settings, asked=asked)
+        if not asked.is_set():
+            prove()
+        while running(settings) and not asked.wait(every):
+            pass
+        return 0 if asked.is_set() else _exit_status(pid)
+    finally:
+        stop(settings)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit_status(pid: int) -> int:
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) or 1  # it ends by itself only when something is wrong
+    except ChildProcessError:
+        return 1
 
 
 def stop(settings: Settings, seconds: float = 20) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jobs.errors import ConflictError, HubError, KeyRefused, ServerUnavailable, StorageError
+from jobs.errors import ConfigError, ConflictError, HubError, KeyRefused, ServerUnavailable, StorageError
 from jobs.settings import Settings
 from jobs.spark import server
 
@@ -49,11 +49,16 @@ def open_session(remote: str) -> SparkSession:
 
 
 def address(settings: Settings) -> str:
-    """The server's address with its token: never logged."""
-    if settings.spark_remote:
-        return settings.spark_remote
-    # a client sends a token without TLS to "localhost" only, by that very name
-    return f"sc://localhost:{settings.spark_port}/;token={server.token(settings)}"
+    """The server's address with the token from its file: never logged. Raises ``ConfigError``, ``KeyRefused``."""
+    # a client sends a token without TLS to "localhost" only, by that very name; to any other name it asks for TLS
+    remote = settings.spark_remote or f"sc://localhost:{settings.spark_port}"
+    if "token=" in remote:
+        raise ConfigError(
+            "HUB_SPARK_REMOTE holds a token: every process of the hub could read it.",
+            next_step=f"leave it out; it is read from {server.token_file(settings)}",
+        )
+    where, _, options = remote.rstrip("/;").partition("/;")
+    return f"{where}/;" + ";".join(o for o in (options, f"token={server.token(settings)}") if o)
 
 
 @contextmanager

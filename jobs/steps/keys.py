@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from catalogue.db import records
@@ -12,13 +13,14 @@ SECRETS = {"stage1": "contributors/p1.key", "stage2": "hub/p2.key", "lake": "hub
 PAIRS = {"landing": "public/landing.pub.pem", "quarantine": "public/quarantine.pub.pem"}
 
 
-def initialise(hub: Hub) -> dict[str, Any]:
-    """Makes the keys that are missing and registers each purpose that has none. Raises ``KeyRefused`` when a key that
-    is there is not the registered one."""
+def initialise(hub: Hub, keepers: Collection[str] = keys.KEEPERS) -> dict[str, Any]:
+    """Makes these keepers' keys that are missing and registers each purpose that has none. Raises ``KeyRefused`` when a
+    key that is there is not the registered one."""
     folder = hub.settings.keys
-    made = keys.generate(folder)
-    checks = {p: keys.check_value(keys.read_key(folder / f)) for p, f in SECRETS.items() if (folder / f).exists()}
-    checks |= {p: keys.public_check_value(keys.read_public_key(folder / f)) for p, f in PAIRS.items()}
+    made = keys.generate(folder, keepers)
+    there = {p: folder / f for p, f in {**SECRETS, **PAIRS}.items() if (folder / f).exists()}
+    checks = {p: keys.check_value(keys.read_key(f)) for p, f in there.items() if p in SECRETS}
+    checks |= {p: keys.public_check_value(keys.read_public_key(f)) for p, f in there.items() if p in PAIRS}
     for purpose, check in checks.items():
         records.register_key(hub.engine, f"{purpose}-1", purpose, check)
     return {"made": list(made), "registered": sorted(checks)}

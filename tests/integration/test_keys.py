@@ -140,11 +140,11 @@ class TestAServerWithOtherKeys:
         with pytest.raises(KeyRefused), session.safely("read"):
             spark.read.format("delta").load(str(sealed)).collect()
 
-    @pytest.mark.parametrize("file", ["landing.pem", "spark.token"])
+    @pytest.mark.parametrize("file", ["hub/landing.pem", "workers/spark.token"])
     def test_a_missing_key_file_is_refused(
         self, other: Settings, spark_hub: Settings, file: str, tmp_path: Path
     ) -> None:
-        hub, path = self.registry(other, spark_hub, None, tmp_path), other.keys / "hub" / file
+        hub, path = self.registry(other, spark_hub, None, tmp_path), other.keys / file
         away = path.rename(other.root / "away")
         try:
             with pytest.raises(KeyRefused):

@@ -33,7 +33,10 @@ def put(
     """A hub on the shared server whose keys are registered; writes literal rows as a table of its lake."""
     remote = os.environ.get("HUB_TEST_SPARK_REMOTE") or session.address(request.getfixturevalue("spark_hub"))
     monkeypatch.setenv("HUB_HOME", str(home.root))
-    monkeypatch.setenv("HUB_SPARK_REMOTE", remote)
+    where, _, token = remote.partition("/;token=")
+    monkeypatch.setenv("HUB_SPARK_REMOTE", where)
+    (home.keys / "workers").mkdir(parents=True)
+    (home.keys / "workers" / "spark.token").write_text(token)
     engine = records.open_engine(home.database)
     records.migrate(engine)
     for key, purpose in SERVER_KEYS.items():

@@ -12,14 +12,18 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from catalogue.db import records
 from jobs.errors import KeyRefused
 from jobs.pseudonymise import keys
+from jobs.settings import Settings
+from jobs.steps.hub import Hub
+from jobs.steps.keys import initialise
 from tests.unit.intake_kit import fingerprint, shared_keys
 
 ALL = {
     "hub/p2.key",
     "hub/lake.key",
-    "hub/spark.token",
+    "workers/spark.token",
     "hub/landing.pem",
     "public/landing.pub.pem",
     "public/quarantine.pub.pem",
@@ -36,6 +40,7 @@ def test_every_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     assert {p.stat().st_mode & 0o777 for p in tmp_path.rglob("*") if p.is_file()} == {0o400}
     assert {p.name: p.stat().st_mode & 0o777 for p in tmp_path.iterdir()} == {
         "hub": 0o700,
+        "workers": 0o700,
         "steward": 0o700,
         "contributors": 0o700,
         "public": 0o755,
@@ -55,13 +60,34 @@ def test_a_pair_whose_private_part_is_in_custody_stays(tmp_path: Path) -> None:
     assert keys.generate(tmp_path / "keys") == ()
 
 
+@pytest.mark.parametrize(
+    ("keepers", "made"),
+    [
+        (("hub",), {n for n in ALL if n.startswith(("hub/", "workers/")) or n == "public/landing.pub.pem"}),
+        (("hub", "steward"), ALL - {"contributors/p1.key"}),
+        (("contributors",), {"contributors/p1.key"}),
+    ],
+)
+def test_each_keeper_makes_its_own_keys(tmp_path: Path, keepers: tuple[str, ...], made: set[str]) -> None:
+    assert set(keys.generate(tmp_path, keepers)) == made
+    assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()} == made
+    assert {p.name for p in tmp_path.iterdir()} - {"workers", "public"} == set(keepers)
+
+
+def test_only_the_keys_that_are_there_are_registered(home: Settings) -> None:
+    hub = Hub(home)
+    assert initialise(hub, ("hub",))["registered"] == ["lake", "landing", "stage2"]
+    assert {str(k["purpose"]) for k in records.list_keys(hub.engine)} == {"lake", "landing", "stage2"}
+    assert initialise(hub)["registered"] == ["lake", "landing", "quarantine", "stage1", "stage2"]
+
+
 def test_check_values() -> None:
     key = keys.read_key(shared_keys() / "hub" / "p2.key")
     assert keys.check_value(key) == hmac.new(key, b"hub/kcv/v1", hashlib.sha256).hexdigest()[:16]
     public = keys.read_public_key(shared_keys() / "public" / "landing.pub.pem")
     der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     assert keys.public_check_value(public) == hashlib.sha256(der).hexdigest()[:16]
-    assert len(keys.read_token(shared_keys() / "hub" / "spark.token")) >= 43
+    assert len(keys.read_token(shared_keys() / "workers" / "spark.token")) >= 43
 
 
 @pytest.mark.parametrize(
@@ -96,7 +122,7 @@ def test_swapped_key_files_are_refused() -> None:
         (keys.read_public_key, "hub/landing.pem"),
         (keys.read_public_key, "hub/lake.key"),
         (keys.read_key, "hub/landing.pem"),
-        (keys.read_key, "hub/spark.token"),
+        (keys.read_key, "workers/spark.token"),
         (keys.read_key, "hub"),
     ]:
         with pytest.raises(KeyRefused):

@@ -9,7 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from jobs.cli.airflow import Component, app
 from jobs.serve import airflow, hub
 from jobs.settings import CHECKOUT, Settings
 
@@ -76,6 +78,36 @@ def test_everything_lies_in_the_hubs_home_and_ports_agree(settings: Settings) ->
     assert f":{port}/execution/" in values["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
     assert values["PYTHONPATH"] == str(CHECKOUT)
     assert values["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"
+
+
+def test_a_database_server_and_other_addresses(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://airflow@database/airflow?passfile=/secrets/airflow.pass"
+    settings = Settings(
+        home=tmp_path,
+        airflow_database_url=url,
+        airflow_url="http://airflow:8080",
+        airflow_public_url="https://hub.example",
+        host="0.0.0.0",
+    )
+    values = airflow.environment(settings)
+    assert values["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == values["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] == url
+    assert values["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://airflow:8080/execution/"
+    assert values["AIRFLOW__API__BASE_URL"] == "https://hub.example"
+    assert values["AIRFLOW__API__HOST"] == "0.0.0.0"
+
+
+def test_a_component_runs_in_the_foreground_with_the_hubs_settings_of_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = {}
+    monkeypatch.setattr("os.execve", lambda program, argv, env: started.update(program=program, argv=argv, env=env))
+    monkeypatch.setenv("HUB_HOME", str(settings.root))
+    for component in airflow.COMPONENTS:
+        CliRunner().invoke(app, ["run", component], catch_exceptions=False)
+        assert started["argv"][1:4] == ("-m", "airflow", component)
+        assert started["env"]["AIRFLOW_HOME"] == str(settings.airflow)
+    assert CliRunner().invoke(app, ["run", "webserver"]).exit_code == 2
+    assert tuple(Component) == airflow.COMPONENTS
 
 
 def test_a_command_gets_the_settings_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,3 +61,7 @@ def test_an_unknown_release_is_refused(app: object, line: list[str]) -> None:
 )
 def test_only_airflow_may_frame(host: str, origins: tuple[str, ...]) -> None:
     assert catalogue.airflow_origins(host, 8080) == origins
+
+
+def test_a_public_address_of_airflow_is_the_only_framer() -> None:
+    assert catalogue.airflow_origins("0.0.0.0", 8080, "https://hub.example/airflow/") == ("https://hub.example",)

@@ -11,7 +11,7 @@ public final class Server {
   private Server() {}
 
   public static void main(String[] arguments) {
-    String token = new String(Keys.file("HUB_KEYS", "spark.token"), StandardCharsets.US_ASCII).strip();
+    String token = new String(Keys.file("HUB_WORKER_KEYS", "spark.token"), StandardCharsets.US_ASCII).strip();
     if (token.length() < 32) {
       throw new IllegalStateException("HUB_KEY_INVALID: spark.token does not hold a token");
     }
