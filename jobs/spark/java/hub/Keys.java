@@ -25,7 +25,8 @@ import javax.crypto.spec.SecretKeySpec;
 
 /**
  * Reads key files on the Spark server. The environment names directories only: HUB_KEYS (the hub's own keys,
- * readable by this process alone), HUB_PUBLIC_KEYS and HUB_WORKER_KEYS (the token). Messages name a key, never its content or its path.
+ * readable by this process alone), HUB_PUBLIC_KEYS and HUB_WORKER_KEYS (the token). Messages name a key, never its
+ * content or its path.
  */
 final class Keys {
   static final OAEPParameterSpec OAEP =
