@@ -1,46 +1,100 @@
-"""The hub's configuration: one frozen object, the only reader of the environment (``HUB_*``)."""
+"""The hub's configuration: one frozen object, the only reader of the environment (``HUB_*``) and of ``hub.toml``."""
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
+from typing import Any
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from jobs.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+FILE = "hub.toml"
+NOT_IN_FILE = frozenset({"home", "airflow_run"})
+"""Where the file lies, and what a task says for its own run: only the environment can."""
 
 
 class Settings(BaseSettings):
-    """Where the hub lives and where its servers listen. Every field can be set as ``HUB_<FIELD>``."""
+    """Where the hub lives and where its servers listen.
 
-    model_config = SettingsConfigDict(env_prefix="HUB_", frozen=True, extra="ignore")
+    Every field can be set as ``HUB_<FIELD>`` in the environment or, but for ``home``, as ``<field>`` in
+    ``<home>/hub.toml``; the environment wins. Raises ``ConfigError`` for a value or a name that does not fit.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="HUB_", frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True
+    )
 
     home: Path = CHECKOUT / ".hub"
-    """Everything that the hub writes lies under this directory."""
+    """Everything that the hub writes lies under this folder, and so does ``hub.toml``."""
     cache: Path = CHECKOUT / ".cache"
     """Downloaded jars and compiled Java classes: can be deleted at any time."""
     host: str = "127.0.0.1"
+    """Address that the servers listen on. The Spark server decrypts: loopback or a private network only."""
     spark_port: int = 15002
+    """Port of the Spark server."""
     airflow_port: int = 8080
+    """Port of Airflow's pages and REST interface."""
     catalogue_port: int = 8000
+    """Port of the catalogue's pages."""
     spark_memory: str = "2g"
     """Heap of the Spark server when it runs on this machine."""
-    spark_remote: str | None = None
-    """A cluster's Spark Connect server, ``sc://host:port/;use_ssl=true``, without its token, which is read from a file.
-    Empty means the server on this machine."""
+    spark_remote: str | None = Field(default=None, examples=["sc://spark.example.org:15002/;use_ssl=true"])
+    """A cluster's Spark Connect server, without its token, which is read from a file; without it the hub runs one on
+    this machine."""
     spark_event_log: bool = False
-    database_url: str | None = None
-    """The hub's own database (not Airflow's); SQLite in the home directory by default. No password in it: name a
-    ``passfile``, as in ``postgresql://hub@host/hub?passfile=/path``."""
-    airflow_database_url: str | None = None
-    """Airflow's own database; SQLite in the home directory by default. No password in it: name a ``passfile``."""
-    airflow_url: str | None = None
-    """Airflow's address as its own components reach it, where that is not ``host`` and ``airflow_port``."""
-    airflow_public_url: str | None = None
+    """Whether the Spark server writes its event log under ``logs``, for those who study its plans."""
+    database_url: str | None = Field(
+        default=None, examples=["postgresql+psycopg://hub@db.example.org/hub?passfile=/etc/hub/pgpass"]
+    )
+    """SQLAlchemy address of the hub's own database (not Airflow's); without it ``hub.db``, SQLite, in the home. No
+    password in it: name a ``passfile``."""
+    airflow_database_url: str | None = Field(
+        default=None, examples=["postgresql+psycopg://airflow@db.example.org/airflow?passfile=/etc/hub/pgpass"]
+    )
+    """SQLAlchemy address of Airflow's own database; without it SQLite, in the home. No password in it: name a
+    ``passfile``."""
+    airflow_url: str | None = Field(default=None, examples=["http://airflow:8080"])
+    """Airflow's address as its own components reach it, where that is not ``http://host:airflow_port``."""
+    airflow_public_url: str | None = Field(default=None, examples=["https://airflow.example.org"])
     """Airflow's address as seen by a browser, where that is another one."""
+    outbox: dict[str, Path] = Field(default={}, examples=[{"ville": Path("/srv/ville/out")}])
+    """Source -> folder, for sources that put out elsewhere than under ``outboxes``; below it the same folders.
+
+    An Airflow connection ``outbox_<source>`` of the type File (path) says the same to Airflow's tasks, and wins.
+    """
     airflow_run: str | None = None
     """The Airflow run that a command works for, ``<dag>/<run>``: set by the task, kept with what it records."""
-    public_url: str | None = None
-    """The catalogue's address as seen by a browser."""
+    public_url: str | None = Field(default=None, examples=["https://catalogue.example.org"])
+    """The catalogue's address as seen by a browser, when it is another one than ``http://host:catalogue_port``."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            # never the value: an address may hold a password
+            wrong = ", ".join(f"{'.'.join(map(str, e['loc']))} ({e['msg']})" for e in error.errors())
+            raise ConfigError(
+                f"A setting does not fit: {wrong}.", reason="bad_setting", next_step=f"mend it in HUB_* or in {FILE}"
+            ) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 there is no .env
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 keys are no settings
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What was given in code, then the environment, then the file of the home that these two name."""
+        said = env_settings() | init_settings()
+        home = Path(said.get("home") or settings_cls.model_fields["home"].default)
+        in_file = InitSettingsSource(settings_cls, said_in(home.expanduser() / FILE))
+        return init_settings, env_settings, in_file
 
     @property
     def root(self) -> Path:
@@ -98,3 +152,22 @@ class Settings(BaseSettings):
     def catalogue_address(self) -> str:
         """Address that a person opens in a browser."""
         return self.public_url or f"http://{self.host}:{self.catalogue_port}"
+
+
+def said_in(path: Path) -> dict[str, Any]:
+    """The settings of a ``hub.toml``; none when it is not there. Raises ``ConfigError`` for one that does not fit."""
+    try:
+        said = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path} cannot be read ({type(error).__name__}).", reason="bad_setting", next_step="mend the file"
+        ) from None
+    if unknown := sorted(said.keys() - (Settings.model_fields.keys() - NOT_IN_FILE)):
+        raise ConfigError(
+            f"{path} names what is no setting of the file: {', '.join(unknown)}.",
+            reason="bad_setting",
+            next_step="`hub init --show` prints those that are",
+        )
+    return said

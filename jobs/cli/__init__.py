@@ -28,6 +28,7 @@ NOUNS = {
 }
 VERBS = {
     "demo": "A whole hub with a synthetic population, from deliveries to the catalogue, run by Airflow.",
+    "init": "A hub of one's own: its commented configuration, folders and fresh keys, without demo data.",
     "up": "The hub without demo data: Spark server, Airflow, catalogue; until Ctrl-C.",
     "test": "The whole test suite.",
 }

@@ -57,8 +57,8 @@ def passwords(settings: Settings) -> dict[str, str]:
 def hub_environment(settings: Settings) -> dict[str, str]:
     """Environment of any server or command of this hub: the settings, the code, no key and no secret."""
     passed = {k: v for k, v in os.environ.items() if k in PASSED_ON}
-    said = {k: v for k, v in settings.model_dump().items() if v is not None} | {"home": settings.root}
-    return passed | {f"HUB_{k.upper()}": str(v) for k, v in said.items()} | {
+    said = {k: v for k, v in settings.model_dump(mode="json").items() if v is not None} | {"home": settings.root}
+    return passed | {f"HUB_{k.upper()}": json.dumps(v) if isinstance(v, dict) else str(v) for k, v in said.items()} | {
         "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1", "TZ": "UTC",
     }  # fmt: skip
 
