@@ -54,6 +54,7 @@ def ingest(source: str) -> DAG:
         pull = GateOperator(
             task_id="pull",
             argv=["delivery", "pull", "--source", source, "--period", MONTH, AGAIN],
+            outboxes_of=[source],
             by="next",
             to={"stage": "stage", "stop": None},
             priority_weight=Priority.PULL,

@@ -11,6 +11,7 @@ from dags.lib.watch import Watch
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from jobs.intake.connectors import Connector
     from jobs.intake.delivery import DeliveryId
 
 OPEN = frozenset({"announced", "pulled", "staged", "waiting", "approved"})
@@ -26,25 +27,19 @@ def unannounced(found: Iterable[DeliveryId], states: Mapping[str, str], sources:
     ]
 
 
-def news(outboxes: Path, states: Mapping[str, str]) -> frozenset[str]:
+def news(outboxes: Path | Connector, states: Mapping[str, str]) -> frozenset[str]:
     """Ids of the deliveries that are complete and not announced, or lack a file and are not known yet.
 
     Raises ``StorageError`` when the outboxes do not answer.
     """
     from jobs.intake.arrivals import complete_deliveries, incomplete_deliveries
-    from jobs.intake.connectors import MANIFEST, FolderOutbox
+    from jobs.intake.connectors import MANIFEST, connect
     from schemas.loader import source_names
 
-    unknown = unannounced(FolderOutbox(outboxes).deliveries(), states, source_names())
-
-    class Unknown(FolderOutbox):
-        """What is known is not opened again: years of manifests lie there."""
-
-        def deliveries(self) -> list[DeliveryId]:
-            return unknown
-
-    complete = complete_deliveries(Unknown(outboxes))
-    lacking = {str(d) for d, names in incomplete_deliveries(Unknown(outboxes)).items() if MANIFEST not in names}
+    # what is known is not opened again: years of manifests lie there
+    unknown = unannounced(connect(outboxes).deliveries(), states, source_names())
+    complete = complete_deliveries(outboxes, unknown)
+    lacking = {str(d) for d, names in incomplete_deliveries(outboxes, unknown).items() if MANIFEST not in names}
     return frozenset(map(str, complete)) | (lacking - states.keys())
 
 
@@ -58,5 +53,5 @@ def states_of(engine: Engine) -> dict[str, str]:
 class Doorbell(Watch):
     """Rings for deliveries that can be announced, again after a minute when nobody came."""
 
-    def look(self, outboxes: Path, engine: Engine) -> frozenset[str]:
+    def look(self, outboxes: Path | Connector, engine: Engine) -> frozenset[str]:
         return news(outboxes, states_of(engine))

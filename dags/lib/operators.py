@@ -13,6 +13,7 @@ from typing import Any
 from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.bases.branch import BranchMixIn
 
+from dags.lib import outboxes
 from dags.lib.failures import failure
 from jobs.errors import ConfigError, HubError, QualityErrored, QualityRefused, UnexpectedState
 
@@ -25,12 +26,14 @@ Result = dict[str, Any] | list[Any] | None
 
 
 class JobOperator(BaseOperator):
-    """Runs ``hub <argv>``. ``asset``: what its success changes; its event carries counts and the result's period."""
+    """Runs ``hub <argv>``. ``asset``: what its success changes; its event carries counts and the result's period.
+    ``outboxes_of``: sources whose Airflow connection, where there is one, tells the command where their outbox lies."""
 
     template_fields: Sequence[str] = ("argv",)
     ui_color = "#e8f1f2"
 
     def __init__(self, *, argv: Sequence[str], asset: Asset | None = None, **kwargs: Any) -> None:
+        self.outboxes_of = tuple(kwargs.pop("outboxes_of", ()))
         super().__init__(outlets=[asset] if asset else [], **kwargs)
         self.argv = list(argv)
         self.asset = asset
@@ -56,6 +59,7 @@ class JobOperator(BaseOperator):
         # Airflow's own settings, its secrets among them, are none of the command's business
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW_", "_AIRFLOW"))}
         environment["HUB_AIRFLOW_RUN"] = f"{ti.dag_id}/{ti.run_id}"
+        environment |= outboxes.environment(self.outboxes_of)
         with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
             process = self.process = subprocess.Popen(
                 [*COMMAND, *argv], stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,

@@ -15,6 +15,8 @@ from dags.lib.watch import Watch
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from jobs.intake.connectors import Connector
+
 UNDER_WAY = OPEN - {"waiting"}
 """States in which Airflow is at work on a delivery; one that waits for a steward may wait for days."""
 STILL = timedelta(minutes=5)
@@ -50,7 +52,7 @@ class Settled(Watch):
         name, settings = super().serialize()
         return name, settings | {"patience": self.patience}
 
-    def look(self, outboxes: Path, engine: Engine) -> frozenset[str]:
+    def look(self, outboxes: Path | Connector, engine: Engine) -> frozenset[str]:
         from catalogue.db.records import pending_deliveries
 
         pending = frozenset(pending_deliveries(engine))

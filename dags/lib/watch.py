@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +19,11 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from jobs.intake.connectors import Connector
+
 LOG = logging.getLogger(__name__)
+CONNECTIONS_EVERY = 30.0
+"""Seconds after which a changed connection is seen."""
 
 
 class Watch(BaseEventTrigger):
@@ -28,7 +33,7 @@ class Watch(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.every, self.again = every, again
 
-    def look(self, outboxes: Path, engine: Engine) -> frozenset[str]:
+    def look(self, outboxes: Path | Connector, engine: Engine) -> frozenset[str]:
         """What waits now. May raise anything: it is looked again."""
         raise NotImplementedError
 
@@ -38,15 +43,22 @@ class Watch(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         from catalogue.db.engine import open_engine
+        from dags.lib.outboxes import seen
+        from jobs.intake.connectors import FolderOutbox
         from jobs.settings import Settings
+        from schemas.loader import source_names
 
         settings = Settings()
         engine = open_engine(settings.database)
         rung: frozenset[str] = frozenset()
-        at = -self.again
+        at = asked = -math.inf
+        told: dict[str, Path] = {}
         while True:  # never returns: a watcher that ends is started again from nothing
             try:
-                waiting = await asyncio.to_thread(self.look, settings.outboxes, engine)
+                if time.monotonic() - asked >= CONNECTIONS_EVERY:
+                    told = settings.outbox | await seen(source_names())
+                    asked = time.monotonic()
+                waiting = await asyncio.to_thread(self.look, FolderOutbox(settings.outboxes, told), engine)
             except Exception as error:
                 # one fault must not silence the bell for everything else; the text could quote a manifest
                 LOG.warning("%s could not look (%s); looking again.", type(self).__name__, type(error).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from jobs.errors import ContractRefused, Incomplete
@@ -10,19 +11,23 @@ from jobs.intake.delivery import DeliveryId
 from jobs.intake.manifest import is_complete, missing_files, read_manifest
 
 
-def complete_deliveries(outboxes: Path | Connector) -> list[DeliveryId]:
-    """Deliveries that wait for nothing, sorted.
+def complete_deliveries(outboxes: Path | Connector, among: Iterable[DeliveryId] | None = None) -> list[DeliveryId]:
+    """Deliveries that wait for nothing, sorted. ``among``: only these are opened, of all that are there.
 
     One whose manifest breaks the contract is among them: waiting would not mend it, ``pull`` refuses it.
     """
     connector = connect(outboxes)
-    return [d for d in connector.deliveries() if not _waits_for(connector, d)]
+    found = connector.deliveries() if among is None else sorted(among)
+    return [d for d in found if not _waits_for(connector, d)]
 
 
-def incomplete_deliveries(outboxes: Path | Connector) -> dict[DeliveryId, tuple[str, ...]]:
+def incomplete_deliveries(
+    outboxes: Path | Connector, among: Iterable[DeliveryId] | None = None
+) -> dict[DeliveryId, tuple[str, ...]]:
     """Deliveries that are still arriving, with the names of what they wait for."""
     connector = connect(outboxes)
-    waiting = {d: _waits_for(connector, d) for d in connector.deliveries()}
+    found = connector.deliveries() if among is None else sorted(among)
+    waiting = {d: _waits_for(connector, d) for d in found}
     return {d: names for d, names in waiting.items() if names}
 
 

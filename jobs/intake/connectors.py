@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from jobs.errors import ConfigError, ContractRefused, StorageError
@@ -46,21 +47,21 @@ class Connector(Protocol):
 
 
 class FolderOutbox:
-    """Deliveries as folders ``<root>/<source>/<period>/v<n>/``, on a disk that the hub can read."""
+    """Deliveries as folders ``<root>/<source>/<period>/v<n>/``, on a disk that the hub can read.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    ``elsewhere``: roots of the sources that put out under another one; such a source is looked for there only.
+    """
+
+    def __init__(self, root: Path, elsewhere: Mapping[str, Path] = MappingProxyType({})) -> None:
+        self._shared, self._elsewhere = root, dict(elsewhere)
 
     def deliveries(self) -> list[DeliveryId]:
-        found = []
-        for folder in self._root.glob("*/*/v*"):
-            try:
-                delivery = DeliveryId.parse("/".join(folder.relative_to(self._root).parts))
-            except ConfigError:
-                continue
-            if folder.is_dir() and not self._has_link(delivery):
-                found.append(delivery)
-        return sorted(found)
+        return sorted(
+            delivery
+            for root in {self._shared, *self._elsewhere.values()}
+            for delivery in _named(root)
+            if self._root(delivery.source) == root and self._folder_is_real(delivery)
+        )
 
     def files(self, delivery: DeliveryId) -> Mapping[str, int | None]:
         try:
@@ -96,18 +97,32 @@ class FolderOutbox:
         return os.fdopen(handle, "rb", buffering=0)
 
     def where(self, delivery: DeliveryId) -> str:
-        return str(delivery.under(self._root))
+        return str(delivery.under(self._root(delivery.source)))
+
+    def _root(self, source: str) -> Path:
+        return self._elsewhere.get(source, self._shared)
+
+    def _folder_is_real(self, delivery: DeliveryId) -> bool:
+        return delivery.under(self._root(delivery.source)).is_dir() and not self._has_link(delivery)
 
     def _has_link(self, delivery: DeliveryId) -> bool:
-        source, period, version = delivery.parts
-        folders = (self._root / source, self._root / source / period, self._root / source / period / version)
-        return any(f.is_symlink() for f in folders)
+        folder = delivery.under(self._root(delivery.source))
+        return any(f.is_symlink() for f in (folder, folder.parent, folder.parent.parent))
 
     def _folder(self, delivery: DeliveryId) -> Path:
         """The delivery's own folder, after a check that no part of it below the root is a link."""
         if self._has_link(delivery):
             raise ContractRefused(f"{delivery}: the outbox folder is a symbolic link.", reason="bad_name")
-        return delivery.under(self._root)
+        return delivery.under(self._root(delivery.source))
+
+
+def _named(root: Path) -> Iterator[DeliveryId]:
+    """What the names of the folders below ``root`` say; other names are no deliveries."""
+    for folder in root.glob("*/*/v*"):
+        try:
+            yield DeliveryId.parse("/".join(folder.relative_to(root).parts))
+        except ConfigError:
+            continue
 
 
 def connect(where: Path | Connector) -> Connector:

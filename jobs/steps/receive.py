@@ -30,14 +30,15 @@ def announce(hub: Hub, only: tuple[str, str] | None = None) -> list[Answer]:
     not all there is recorded as incomplete and looked at again next time.
     """
     known = {d["id"]: d["state"] for d in records.list_deliveries(hub.engine)}
-    for delivery in incomplete_deliveries(hub.settings.outboxes):
+    outbox = outbox_of(hub)
+    for delivery in incomplete_deliveries(outbox):
         if known.get(str(delivery)) in (None, "incomplete"):
             _announce(hub, delivery)
             records.record_event(hub.engine, delivery, "incomplete", reason="files_missing", run=hub.run)
             known[str(delivery)] = "incomplete"
     announced = []
     busy = {DeliveryId.parse(d).parts[:2] for d, state in known.items() if state in OPEN}
-    for delivery in complete_deliveries(hub.settings.outboxes):
+    for delivery in complete_deliveries(outbox):
         if known.get(str(delivery)) not in (None, "incomplete") or delivery.parts[:2] in busy:
             continue
         if only and delivery.parts[:2] != only:
@@ -49,8 +50,13 @@ def announce(hub: Hub, only: tuple[str, str] | None = None) -> list[Answer]:
     return announced
 
 
+def outbox_of(hub: Hub) -> FolderOutbox:
+    """Where deliveries come from, as the settings say it."""
+    return FolderOutbox(hub.settings.outboxes, hub.settings.outbox)
+
+
 def _announce(hub: Hub, delivery: DeliveryId) -> bool:
-    outbox = FolderOutbox(hub.settings.outboxes)
+    outbox = outbox_of(hub)
     try:
         with outbox.open(delivery, MANIFEST) as stream:
             content = stream.read(MANIFEST_BYTES)
@@ -73,7 +79,8 @@ def choose(hub: Hub, source: str, period: str) -> DeliveryId:
     if not known:
         raise Incomplete(
             f"No complete delivery of {source} for {period} is in the outbox.",
-            next_step=f"look into outboxes/{source}/{period}; a delivery is complete when its manifest.json is there",
+            next_step=f"look into {outbox_of(hub).where(DeliveryId(source, period, 1)).removesuffix('/v1')}; "
+            "a delivery is complete when its manifest.json and all files named in it are there",
         )
     open_ones = [d for d in known if d["state"] in OPEN]
     chosen = min(open_ones, key=lambda d: d["version"]) if open_ones else max(known, key=lambda d: d["version"])
@@ -116,7 +123,7 @@ def _pull(hub: Hub, delivery: DeliveryId, progress: Progress | None) -> PullRepo
     try:
         return pull(
             delivery,
-            outbox=settings.outboxes,
+            outbox=outbox_of(hub),
             landing=settings.landing,
             quarantine=settings.quarantine,
             keys_public=settings.keys / "public",

@@ -1,0 +1,59 @@
+"""Where a source puts out its deliveries, when an Airflow connection says so: ``outbox_<source>``, of the type File."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from jobs.errors import ConfigError
+from jobs.settings import Settings
+
+
+def connection_id(source: str) -> str:
+    """Name of the connection of a source."""
+    return f"outbox_{source}"
+
+
+def folder(source: str, connection: Any) -> Path:
+    """The folder that a connection names. Raises ``ConfigError`` when it names none."""
+    path = Path(str(connection.extra_dejson.get("path") or ""))
+    if connection.conn_type != "fs" or not path.is_absolute():
+        raise ConfigError(
+            f"The Airflow connection {connection_id(source)} names no folder.",
+            next_step="give it the type File (path) and an absolute path, or delete it; then clear the task",
+        )
+    return path
+
+
+def told(sources: Iterable[str]) -> dict[str, Path]:
+    """Source -> folder, for the sources that have a connection; for a task. Raises ``ConfigError``."""
+    found = {}
+    for source in sources:
+        try:
+            found[source] = folder(source, BaseHook.get_connection(connection_id(source)))
+        except AirflowNotFoundException:
+            continue
+    return found
+
+
+async def seen(sources: Iterable[str]) -> dict[str, Path]:
+    """The same for a watcher, which passes over a connection that names no folder: the task says what is wrong."""
+    found = {}
+    for source in sources:
+        try:
+            found[source] = folder(source, await BaseHook.aget_connection(connection_id(source)))
+        except (AirflowNotFoundException, ConfigError):
+            continue
+    return found
+
+
+def environment(sources: Iterable[str]) -> Mapping[str, str]:
+    """By what a command learns what the connections say; empty when there is none. Raises ``ConfigError``."""
+    found = told(sources)
+    known = Settings().outbox | found
+    return {"HUB_OUTBOX": json.dumps({s: str(path) for s, path in known.items()})} if found else {}
