@@ -10,24 +10,24 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from jobs.errors import ConfigError, ContractRefused, Incomplete, KeyRefused, StorageError
 from jobs.intake.connectors import MANIFEST, is_safe_name
 from jobs.intake.delivery import DeliveryId
 from jobs.intake.header import match_header
-from jobs.intake.lines import Block, Lines, Place, count, decoded
+from jobs.intake.lines import Block, Lines, Place, decoded
 from jobs.intake.manifest import FileEntry
 from jobs.intake.sums import SummedFile
 from jobs.pseudonymise.canonical import canonical_nir, find_nir
+from jobs.pseudonymise.declare import kept, manifest_of, put_manifest, records
 from jobs.pseudonymise.keys import check_value, read_key
 from jobs.pseudonymise.stage1 import stage1
 from schemas.loader import Csv, Source, Table, load_source, load_table
@@ -71,7 +71,7 @@ def pseudonymise(
     bad_name, unknown_table, missing_table, malformed, nir_elsewhere. On any of them the outbox stays as it was.
     """
     source = _contract(delivery)
-    key = _contributors_key(key_file)
+    key = contributors_key(key_file)
     raw = inbox.joinpath(*delivery.parts[1:])
     exports = _exports(delivery, raw, source)
     target = delivery.under(outbox)
@@ -83,7 +83,7 @@ def pseudonymise(
         files = tuple(
             _write(delivery, source, table, path, part / path.name, key, statuses, progress) for table, path in exports
         )
-        _publish(part, target, _manifest(delivery, source, check_value(key), files))
+        _publish(part, target, manifest_of(delivery, source, check_value(key), files))
     except OSError as error:
         raise StorageError(f"{delivery}: the delivery cannot be written ({error.strerror}).") from None
     finally:
@@ -103,7 +103,7 @@ def _contract(delivery: DeliveryId) -> Source:
     return source
 
 
-def _contributors_key(key_file: Path) -> bytes:
+def contributors_key(key_file: Path) -> bytes:
     """The contributors' key; the hub's own keys cannot stand in for it."""
     if key_file.is_dir():
         raise KeyRefused(
@@ -174,15 +174,7 @@ def _copy(lines: Lines, path: Path, contract: Table, dialect: Csv, place: Place,
     out.write(header, 0)
     for block in lines:
         _search(block.data, block.line, place)
-        out.write(block.data, _records(block))
-
-
-def _records(block: Block) -> int:
-    """Lines that are not blank, as the hub will count them."""
-    ends = count(block.data, 10)
-    if b"\n\n" in block.data or b"\n\r\n" in block.data or block.data.startswith((b"\n", b"\r\n")):
-        return sum(1 for line in block.data.split(b"\n") if line.rstrip(b"\r"))
-    return ends + block.is_cut
+        out.write(block.data, records(block))
 
 
 def _patients(
@@ -260,37 +252,15 @@ def _search(data: bytes, line: int, place: Place) -> None:
         )
 
 
-def _manifest(delivery: DeliveryId, source: Source, key_check: str, files: tuple[FileEntry, ...]) -> dict[str, object]:
-    return {
-        "contract": source.source,
-        "contract_version": source.contract,
-        "source": delivery.source,
-        "period": delivery.period,
-        "version": delivery.version,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "stage1_key": key_check,
-        "files": [f.model_dump() for f in files],
-    }
-
-
 def _publish(part: Path, target: Path, manifest: dict[str, object]) -> None:
-    """The delivery takes its place; its manifest is written last, by rename, so that it announces a whole.
-
-    The same export again leaves the manifest as it was: the hub then sees the same delivery, not another one.
-    """
+    """The delivery takes its place; its manifest is written last, and is the old one when it says the same."""
     made = {p.name for p in part.iterdir()}
     target.mkdir(parents=True, exist_ok=True)
-    announced = target / MANIFEST
-    if announced.exists():
-        old = json.loads(announced.read_text("utf-8"))
-        if {**old, "created_at": None} == {**manifest, "created_at": None}:
-            manifest = old
-        announced.unlink()
+    manifest = kept(target, manifest)
+    (target / MANIFEST).unlink(missing_ok=True)
     for stale in target.glob("*.csv"):
         if stale.name not in made:
             stale.unlink()
     for name in sorted(made):
         os.replace(part / name, target / name)
-    waiting = target / f".{MANIFEST}.part"
-    waiting.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-    os.replace(waiting, announced)
+    put_manifest(target, manifest)

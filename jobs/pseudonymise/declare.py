@@ -1,0 +1,102 @@
+"""The manifest of a delivery: what the contributor declares, written last, by rename, so that it announces a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobs.errors import ConfigError, ContractRefused, Incomplete
+from jobs.intake.connectors import MANIFEST, is_safe_name
+from jobs.intake.delivery import DeliveryId
+from jobs.intake.header import match_header
+from jobs.intake.lines import Block, Lines, Place, count
+from jobs.intake.manifest import FileEntry
+from schemas.loader import Source, load_source, load_tables
+
+Manifest = dict[str, object]
+
+
+def declare(delivery: DeliveryId, *, outbox: Path, key_check: str) -> tuple[FileEntry, ...]:
+    """Writes the manifest of the files that lie in ``outbox/<delivery>``, for a source that makes its own pseudonyms.
+
+    A file's table is told by its header. ``key_check``: check value of the stage-1 key that made the pseudonyms.
+    Raises ``Incomplete`` (empty_outbox), ``ConfigError`` (unknown_source, agent_needed), and ``ContractRefused`` as
+    the hub would: bad_name, missing_table, and the reasons of the header.
+    """
+    try:
+        source = load_source(delivery.source)
+    except KeyError:
+        raise ConfigError(f"There is no contract with a source {delivery.source}.", reason="unknown_source") from None
+    if source.person_key == "nir":
+        raise ConfigError(
+            f"{delivery.source} exports NIRs: nothing of it is declared as it is.",
+            reason="agent_needed",
+            next_step="run `hub agent pseudonymise`, which also writes the manifest",
+        )
+    folder = delivery.under(outbox)
+    paths = sorted(folder.glob("*.csv"))
+    if not paths:
+        raise Incomplete(f"{delivery}: {folder} holds no .csv file.", reason="empty_outbox")
+    files = tuple(_entry(delivery, source, path) for path in paths)
+    if missing := [t for t in source.tables if t not in {f.table for f in files}]:
+        raise ContractRefused(f"{delivery}: the tables {', '.join(missing)} are missing.", reason="missing_table")
+    put_manifest(folder, kept(folder, manifest_of(delivery, source, key_check, files)))
+    return files
+
+
+def _entry(delivery: DeliveryId, source: Source, path: Path) -> FileEntry:
+    if not is_safe_name(path.name) or path.is_symlink() or not path.is_file():
+        raise ContractRefused(f"{delivery}: a file name is not accepted.", reason="bad_name")
+    with path.open("rb", buffering=0) as stream:
+        lines = Lines(stream, Place(str(delivery), path.name, f"{delivery.source}/?"))
+        table = _table(lines.header, delivery, source, path.name)
+        rows = sum(records(block) for block in lines)
+        return FileEntry(table=table, name=path.name, rows=rows, bytes=lines.bytes, sha256=lines.sha256)
+
+
+def _table(header: bytes, delivery: DeliveryId, source: Source, file: str) -> str:
+    """The table whose columns the header has; refuses by the nearest one what is no table's header."""
+    tables = load_tables(delivery.source)
+    names = set(header.decode(source.csv.encoding, "replace").split(source.csv.delimiter))
+    nearest = max(tables, key=lambda t: len(names & set(tables[t].names)) - len(set(tables[t].names) - names))
+    match_header(header, source.csv, tables[nearest].names, Place(str(delivery), file, f"{delivery.source}/{nearest}"))
+    return nearest
+
+
+def records(block: Block) -> int:
+    """Lines that are not blank, as the hub will count them."""
+    ends = count(block.data, 10)
+    if b"\n\n" in block.data or b"\n\r\n" in block.data or block.data.startswith((b"\n", b"\r\n")):
+        return sum(1 for line in block.data.split(b"\n") if line.rstrip(b"\r"))
+    return ends + block.is_cut
+
+
+def manifest_of(delivery: DeliveryId, source: Source, key_check: str, files: Sequence[FileEntry]) -> Manifest:
+    """What a contributor declares now."""
+    return {
+        "contract": source.source,
+        "contract_version": source.contract,
+        "source": delivery.source,
+        "period": delivery.period,
+        "version": delivery.version,
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "stage1_key": key_check,
+        "files": [f.model_dump() for f in files],
+    }
+
+
+def kept(folder: Path, manifest: Manifest) -> Manifest:
+    """The manifest that is there when it says the same: the hub then sees the same delivery, not another one."""
+    announced = folder / MANIFEST
+    old = json.loads(announced.read_text("utf-8")) if announced.exists() else {}
+    return old if {**old, "created_at": None} == {**manifest, "created_at": None} else manifest
+
+
+def put_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes the manifest at its place, whole or not at all."""
+    waiting = folder / f".{MANIFEST}.part"
+    waiting.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+    os.replace(waiting, folder / MANIFEST)
