@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ app = typer.Typer(
 Source = Annotated[str, typer.Option(help="Source, as in schemas/sources: dcir, pmsi_mco, ville.")]
 Period = Annotated[str, typer.Option(help="Month, YYYY-MM.")]
 Delivery = Annotated[str, typer.Argument(help="Delivery, <source>/<YYYY-MM>/v<n>.")]
+BOOK = ("table", "file", "rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
 COLUMNS = ("id", "state", "reason", "rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
 
 
@@ -37,6 +39,55 @@ def list_(
 
     rows = records.list_deliveries(_hub().engine, source, period)
     show.table(rows, COLUMNS, empty="No delivery was announced yet: `hub delivery announce`.", as_json=json)
+
+
+@app.command("show")
+def show_(
+    delivery: Delivery,
+    json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
+) -> None:
+    """One delivery: what happened to it and why, and its books file by file."""
+    from catalogue.db import records
+    from jobs.errors import ConfigError
+    from jobs.intake.delivery import DeliveryId
+
+    found = records.get_delivery(_hub().engine, DeliveryId.parse(delivery))
+    if found is None:
+        raise ConfigError(f"{delivery} was never announced.", next_step="see `hub delivery list`")
+    if json:
+        show.line(found)
+        return
+    events = [{**e, "at": f"{e['at']:%Y-%m-%d %H:%M:%S}", **(e["detail"] or {})} for e in found["events"]]
+    show.table(events, ("at", "state", "reason", "run", "said"), empty="Nothing happened to it yet.", as_json=False)
+    books = [{**b, "rows_quarantined": b["rows_quarantined"] or 0} for b in found["books"]]
+    show.table(books, BOOK, empty="It has no books yet: they come with its stage.", as_json=False)
+
+
+@app.command()
+def quarantined(
+    delivery: Delivery,
+    key: Annotated[
+        Path | None, typer.Option(help="The stewards' private key; keys/steward/quarantine.pem by default.")
+    ] = None,
+    table: Annotated[str | None, typer.Option(help="Only this table, as in er_prs_f.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many records at most.")] = 1000,
+    json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
+) -> None:
+    """Where the quarantined records stand in the contributor's files, and why. Never what they hold."""
+    from itertools import islice
+
+    from jobs.intake.delivery import DeliveryId
+    from jobs.intake.quarantine import quarantined_records
+    from jobs.settings import Settings
+
+    settings = Settings()
+    found = quarantined_records(
+        DeliveryId.parse(delivery), settings.quarantine, key or settings.keys / "steward" / "quarantine.pem", table
+    )
+    rows = list(islice(found, limit))
+    show.table(rows, ("table", "file", "record", "reason"), empty="No record of it is in quarantine.", as_json=json)
+    if next(found, None):
+        show.say(f"There are more than {limit}: narrow with --table, or raise --limit.")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -157,11 +158,14 @@ class EncryptedParquet:
                 raise _not_written(self._target, error) from None
 
 
-def read_encrypted(path: Path, private_key: rsa.RSAPrivateKey) -> pa.Table:
-    """A landed or quarantined file, whole, for who holds the private key. Raises ``KeyRefused``, ``StorageError``."""
+def read_encrypted(path: Path, private_key: rsa.RSAPrivateKey, columns: Sequence[str] | None = None) -> pa.Table:
+    """A landed or quarantined file, for who holds the private key; ``columns``: only these are decrypted.
+
+    Raises ``KeyRefused``, ``StorageError``.
+    """
     properties = _factory(None, private_key).file_decryption_properties(pe.KmsConnectionConfig())
     try:
-        return pq.ParquetFile(path, decryption_properties=properties).read()
+        return pq.ParquetFile(path, decryption_properties=properties).read(columns=columns)
     except OSError as error:
         raise StorageError(f"{path.name}: cannot be read ({error.strerror}).") from None
 

@@ -142,7 +142,8 @@ def _pull(hub: Hub, delivery: DeliveryId, progress: Progress | None) -> PullRepo
 def reject(hub: Hub, delivery: DeliveryId, error: HubError) -> None:
     """Books the whole delivery as refused: what was received stays sealed, the lake is as it was."""
     records.set_books(hub.engine, delivery, _all_rows(hub, delivery, error.reason))
-    records.record_event(hub.engine, delivery, "rejected", reason=error.reason, run=hub.run)
+    said = {"said": str(error)}  # names of files, tables and columns, and counts
+    records.record_event(hub.engine, delivery, "rejected", reason=error.reason, run=hub.run, detail=said)
 
 
 def _all_rows(hub: Hub, delivery: DeliveryId, where: str) -> list[Answer]:
