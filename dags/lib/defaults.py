@@ -66,7 +66,7 @@ def month_param() -> Param:
         type=["null", "string"],
         pattern=MONTH,
         title="Month",
-        description_md="`YYYY-MM`. Only when the run has no partition key.",
+        description_md="`YYYY-MM`. Empty only when you give a partition key, under *Advanced Options*.",
     )
 
 

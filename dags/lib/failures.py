@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
@@ -11,6 +12,17 @@ from jobs.errors import BY_EXIT_CODE, ConflictError, HubError, ServerUnavailable
 
 class JobKilled(HubError):
     """The command ended by a signal: memory ran out, or someone stopped it. Trying again may help."""
+
+
+def repeat(line: str, log: Any) -> None:
+    """Logs a line that a command said; an error of the hub in red, in pieces that are read without scrolling."""
+    if not line.startswith("hub: "):
+        log.info("%s", line)
+        return
+    reason, _, words = line.removeprefix("hub: ").partition(": ")
+    what, _, following = words.partition(" Next: ")
+    for piece in filter(None, (reason, what, following and f"Next: {following}")):
+        log.error("%s", piece)
 
 
 def failure(code: int, command: str) -> HubError:

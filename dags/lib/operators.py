@@ -14,7 +14,7 @@ from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.bases.branch import BranchMixIn
 
 from dags.lib import outboxes
-from dags.lib.failures import failure
+from dags.lib.failures import failure, repeat
 from jobs.errors import ConfigError, HubError, QualityErrored, QualityRefused, UnexpectedState
 
 COMMAND = (sys.executable, "-m", "jobs.cli")
@@ -67,7 +67,7 @@ class JobOperator(BaseOperator):
             )  # fmt: skip
             try:
                 for line in process.stderr or ():
-                    self.log.info(line.rstrip("\n"))
+                    repeat(line.rstrip("\n"), self.log)
                 code = process.wait()
             finally:
                 self.on_kill()

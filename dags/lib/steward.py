@@ -22,7 +22,8 @@ Above their limits: **{{ gate.failed.warning }} that warn**,
 {% for rule in gate.failed_rules -%}
 - {{ rule }}
 {% endfor %}
-[Quality report]({{ gate.report }})
+[Quality report]({{ gate.report }}){% if gate.books %} · [Books and quarantine]({{ gate.books }}){% endif %}
+
 
 """
 CHOICE = (

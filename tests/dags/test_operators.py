@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import threading
@@ -16,7 +17,7 @@ import pytest
 from dags.lib import operators
 from dags.lib.arrivals import months
 from dags.lib.defaults import MONTH
-from dags.lib.failures import POLICY, JobKilled, failure
+from dags.lib.failures import POLICY, JobKilled, failure, repeat
 from dags.lib.operators import GateOperator, JobOperator
 from jobs.errors import BY_EXIT_CODE, RETRYABLE, ConfigError, HubError, QualityErrored, QualityRefused, UnexpectedState
 
@@ -151,3 +152,16 @@ def test_months_are_announced_once_per_source() -> None:
 @pytest.mark.parametrize(("text", "good"), [("2024-03", True), ("2024-13", False), ("24-03", False), ("2024-3", False)])
 def test_the_form_takes_months_only(text: str, good: bool) -> None:
     assert bool(re.fullmatch(MONTH, text)) is good
+
+
+def test_the_words_of_an_error_are_red_and_short(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("test.repeat")
+    with caplog.at_level(logging.INFO, log.name):
+        repeat("dcir/2024-01/v1: A.csv received, 9 bytes", log)
+        repeat("hub: missing_column: dcir/2024-01/v1 A.csv: the header lacks: B. Next: Ask the contributor.", log)
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("INFO", "dcir/2024-01/v1: A.csv received, 9 bytes"),
+        ("ERROR", "missing_column"),
+        ("ERROR", "dcir/2024-01/v1 A.csv: the header lacks: B."),
+        ("ERROR", "Next: Ask the contributor."),
+    ]

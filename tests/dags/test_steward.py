@@ -82,4 +82,7 @@ def test_the_question_shows_counts_and_only_stewards_answer(bag: DagBag) -> None
     text = Environment(autoescape=False).from_string(task.body).render(ti=ti)
     assert "**2 that warn**" in text
     assert "- dcir/er_prs_f: DCIR-PRS-001 (3 of 50)\n" in text
-    assert "[Quality report](http://127.0.0.1:8000/en/quality/dcir/2024-01/v1)" in text
+    assert "[Quality report](http://127.0.0.1:8000/en/quality/dcir/2024-01/v1)\n" in text
+    gate["books"] = "http://127.0.0.1:8000/en/deliveries/dcir/2024-01/v1"
+    text = Environment(autoescape=False).from_string(task.body).render(ti=ti)
+    assert "· [Books and quarantine](http://127.0.0.1:8000/en/deliveries/dcir/2024-01/v1)\n" in text
