@@ -63,6 +63,15 @@ ALL_PRESENT: Mapping[Lang, str] = {
     "en": "rows where all these values are present",
 }
 ROWS: Mapping[Lang, str] = {"fr": "toutes les lignes", "en": "all rows"}
+RECEIVED: Mapping[Lang, str] = {"fr": "lignes reçues", "en": "rows received"}
+RATE_OVER: Mapping[str, Mapping[Lang, str]] = {
+    "quarantined": RECEIVED,
+    "duplicate": RECEIVED,
+    "settled": RECEIVED,
+    "unattributable": {"fr": "évènements des sources", "en": "events of the sources"},
+    "unmapped": PRESENT,
+}
+"""What a ``rate`` rule is a share of."""
 
 ORDERED = frozenset({"integer", "bigint", "decimal", "double", "date", "datetime"})
 

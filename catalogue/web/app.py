@@ -55,7 +55,9 @@ class Site:
     def __init__(self, engine: Engine, airflow_origins: Iterable[str], report: Report | None) -> None:
         self.engine = engine
         self.report = report
-        self.framers = " ".join(airflow_origins) or "'none'"
+        origins = tuple(airflow_origins)
+        self.airflow = origins[0] if origins else ""
+        self.framers = " ".join(origins) or "'none'"
         self.templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -94,10 +96,18 @@ class Site:
         """The stewards' own report, which Airflow may show in a frame."""
         if self.report is None:
             raise HTTPException(404)
-        html = self.report({**pages.for_report(self.engine, run), "links": links}, lang)
+        around = {"links": links, "run_link": self.address_of(run["run"]), "subject_link": None}
+        if not run["subject"].startswith("build/"):
+            around["subject_link"] = f"/{lang}/deliveries/{quote(run['subject'])}"
+        html = self.report({**pages.for_report(self.engine, run), **around}, lang)
         hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in STYLE.findall(html))
         style = " ".join(["'self'", *(f"'sha256-{h}'" for h in hashes)])
         return HTMLResponse(html, headers=self.policy(**{"style-src": style, "frame-ancestors": self.framers}))
+
+    def address_of(self, run: str | None) -> str | None:
+        """Where Airflow shows a run (``<dag>/<run>``); None when there is no Airflow, or no run."""
+        dag, _, name = (run or "").partition("/")
+        return f"{self.airflow}/dags/{quote(dag)}/runs/{quote(name, safe='')}" if self.airflow and name else None
 
     def policy(self, **changes: str) -> dict[str, str]:
         """The page's content security policy as a header."""

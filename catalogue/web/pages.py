@@ -253,12 +253,14 @@ def delivery(engine: Engine, delivery_id: str) -> Page | None:
         # who approved is on record, not on a public page
         event["reason"] = None if event["state"] == "approved" else event["reason"]
         event["other"] = event["reason"] if event["reason"] in known else None
+        event["said"] = (event["detail"] or {}).get("said")
     run = records.last_quality_run(engine, delivery_id)
     history = [{**e, "decision": None} for e in found["events"]]
     history += [{"at": d["at"], "decision": d["decision"]} for d in found["decisions"]]
     return {
         "delivery": found,
         "history": sorted(history, key=lambda e: e["at"]),
+        "last": found["events"][-1] if found["events"] else None,
         "total": _total(found["books"]),
         "run": with_counts(run) if run else None,
         "database": shelf.databases().get(found["source"]),

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from expectations.kinds import Lang
 from jobs.quality.rule import Rule
-from jobs.quality.verdict import SEVERITIES, result
+from jobs.quality.verdict import SEVERITIES, Result, result
 from jobs.quality.words import WORDS
 
 Run = Mapping[str, Any]
@@ -48,7 +48,8 @@ def report(run: Run, lang: Lang) -> str:
 
     ``run``: ``subject``, ``verdict``, ``at`` (datetime or ISO text) and ``results`` (``Result.model_dump()`` each);
     optional ``run`` (Airflow's), ``books`` (per file, as ``records.set_books`` takes them), ``decisions`` (who, at,
-    decision, reason) and ``links`` ({"fr": address, "en": address} of this page; ``?lang=`` by default).
+    decision, reason), ``links`` ({"fr": address, "en": address} of this page; ``?lang=`` by default), ``run_link`` and
+    ``subject_link`` (addresses of the run and of the delivery).
     """
     words = WORDS[lang]
     shown = [_shown(found, lang) for found in run["results"]]
@@ -72,6 +73,8 @@ def report(run: Run, lang: Lang) -> str:
             verdict=run["verdict"],
             at=moment(run.get("at"), lang),
             airflow_run=run.get("run"),
+            run_link=run.get("run_link"),
+            subject_link=run.get("subject_link"),
             counted=_summary(run["results"]),
             severities=SEVERITIES,
             verdicts=VERDICTS,
@@ -131,6 +134,13 @@ def _bar(rate: float, allowed: float, words: Mapping[str, str], lang: Lang) -> d
     said = words["bar"].format(violated=percent(rate, lang), limit=percent(allowed, lang))
     width = max(round(BAR * rate / full, 1), 1.0 if rate else 0.0)
     return {"width": BAR, "violated": width, "limit": round(BAR * min(allowed, full) / full, 1), "label": said}
+
+
+def in_words(found: Result) -> str:
+    """A rule that did not hold, in one English line: its claim, the counts, the limit, where it stands."""
+    limit = _limit(found.max_rate, found.max_count, "en")
+    counts = f"broken by {number(found.violated, 'en')} of {number(found.denominator, 'en')}, allowed {limit}"
+    return f"{found.claim['en']}: {counts} ({found.table}, {found.rule})"
 
 
 def _book(book: Mapping[str, Any], lang: Lang) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from expectations.kinds import FROM_BOOKS, KINDS, OF, Kind, Lang, sentence
+from expectations.kinds import FROM_BOOKS, KINDS, OF, RATE_OVER, Kind, Lang, sentence
 from schemas.loader import Text
 
 Severity = Literal["critical", "warning", "info"]
@@ -152,6 +153,11 @@ class Rule(BaseModel):
     def claim(self, lang: Lang) -> str:
         """What the rule says of a good row: generated from the kind."""
         return sentence(self.kind, self.arguments, lang)
+
+    @property
+    def counted(self) -> Mapping[Lang, str]:
+        """The rows that the rule is asked about, in words."""
+        return RATE_OVER[self.of] if self.of else self.spec.counted
 
     @property
     def claims(self) -> dict[str, str]:

@@ -65,7 +65,7 @@ def result(
         max_rate=rule.allowed_rate,
         max_count=rule.max_count,
         claim=rule.claims,
-        counted={"fr": rule.spec.counted["fr"], "en": rule.spec.counted["en"]},
+        counted={"fr": rule.counted["fr"], "en": rule.counted["en"]},
         why={"fr": rule.why.fr, "en": rule.why.en},
         owner=rule.owner,
     )

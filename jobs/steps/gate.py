@@ -19,6 +19,7 @@ Answer = dict[str, Any]
 def judge_subject(hub: Hub, subject: str, names: list[str]) -> Answer:
     """Judges the counts of these tables in one process, stores every result, writes the stewards' report."""
     from jobs.quality.judge import judge_all
+    from jobs.quality.report import in_words
     from jobs.quality.rules import load_rules
     from jobs.quality.verdict import overall
 
@@ -35,7 +36,7 @@ def judge_subject(hub: Hub, subject: str, names: list[str]) -> Answer:
         "quality_run": run,
         "rules": len(results),
         "failed": {s: sum(1 for r in failed if r.severity == s) for s in ("critical", "warning", "info")},
-        "failed_rules": [f"{r.table}: {r.rule} ({r.violated} of {r.denominator})" for r in failed][:20],
+        "failed_rules": [in_words(r) for r in failed][:20],
         "report": f"{hub.settings.catalogue_address}/en/quality/{subject}",
     }
 
@@ -63,7 +64,8 @@ def gate(hub: Hub, delivery: DeliveryId) -> Answer:
         )
     if answer["verdict"] == "warning" and state == "staged":
         records.record_event(hub.engine, delivery, "waiting", reason="quality", run=hub.run)
-    return {"id": str(delivery), "period": delivery.period} | answer
+    books = f"{hub.settings.catalogue_address}/en/deliveries/{delivery}"
+    return {"id": str(delivery), "period": delivery.period, "books": books} | answer
 
 
 def decide(hub: Hub, delivery: DeliveryId, decision: str, who: str, reason: str, at: datetime | None = None) -> Answer:

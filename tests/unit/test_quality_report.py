@@ -128,13 +128,13 @@ def test_failed_rules_come_first_worst_first() -> None:
 
 def test_the_page_says_what_how_many_why_who_and_what_to_do() -> None:
     en, fr = report(RUN, "en"), report(RUN, "fr")
-    for text in ("CODE is present", "1,234 of 56,789", "(2.17%)", "at most 1%", "claims steward", "Decide: publish"):
+    for text in ("CODE is present", "1,234 of 56,789", "(2.17%)", "at most 1%", "claims steward", "Decide in Airflow"):
         assert text in en
     for text in (
         "CODE est renseigné",
         "1\u202f234 sur 56\u202f789",
         "(2,17\u202f%)",
-        "Décider : publier",
+        "Décider dans Airflow",
         "02/04/2024 08:30",
     ):
         assert text in fr

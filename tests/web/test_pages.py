@@ -14,6 +14,7 @@ import pytest
 from catalogue.db import records
 from catalogue.web import words
 from catalogue.web.app import create_app
+from jobs.quality.report import report
 from tests.conftest import free_port
 from tests.web import seed
 from tests.web.conftest import serving
@@ -292,3 +293,33 @@ def test_the_catalogue_never_reaches_for_the_lake_or_spark() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert said.strip() == "[]"
+
+
+def test_a_refusal_says_why_before_anything_else(tmp_path: Path) -> None:
+    engine = records.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
+    records.migrate(engine)
+    name, said = "dcir/2024-01/v1", "ER_PRS_F_202401.csv (dcir/er_prs_f): the header lacks: PRS_NAT_REF."
+    records.announce(engine, name, {"files": []}, name)
+    records.record_event(engine, name, "rejected", reason="missing_column", detail={"said": said})
+    with serving(create_app(engine), free_port()) as at:
+        page = httpx.get(f"{at}/en/deliveries/{name}").text
+    engine.dispose()
+    assert page.index("a column is missing") < page.index(said) < page.index("First seen")
+    assert "Never judged" in page
+    assert "Not judged yet" not in page
+
+
+def test_a_report_leads_to_its_delivery_and_to_its_run(tmp_path: Path) -> None:
+    engine = records.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
+    records.migrate(engine)
+    name, (dag, _, run) = "dcir/2024-02/v2", seed.RUN.partition("/")
+    records.announce(engine, name, {"files": []}, name)
+    number = records.add_quality_run(engine, name, [], "passed", f"quality/{name}", run=seed.RUN)
+    build = records.add_quality_run(engine, "build/1", [], "passed", "quality/build/1")
+    with serving(create_app(engine, airflow_origins=("https://airflow.test",), report=report), free_port()) as at:
+        of_delivery = httpx.get(f"{at}/en/quality/{number}/report").text
+        of_build = httpx.get(f"{at}/en/quality/{build}/report").text
+    engine.dispose()
+    assert f'<a href="/en/deliveries/{name}" target="_blank"' in of_delivery
+    assert f'<a href="https://airflow.test/dags/{dag}/runs/{quote(run, safe="")}"' in of_delivery
+    assert 'target="_blank"' not in of_build
