@@ -115,6 +115,12 @@ def record_event(
         return True
 
 
+def delivery_of_run(engine: Engine, run: str) -> str | None:
+    """The delivery that an Airflow run works on; None when it has said nothing of one yet."""
+    with reading(engine) as session:
+        return session.scalar(select(Event.delivery_id).where(Event.run == run).limit(1))
+
+
 def delivery_state(engine: Engine, delivery_id: object) -> str | None:
     """The present state of a delivery; None when it was never announced."""
     with reading(engine) as session:

@@ -2,6 +2,7 @@
 
 from catalogue.db.deliveries import (
     announce,
+    delivery_of_run,
     delivery_state,
     get_delivery,
     list_decisions,
@@ -48,6 +49,7 @@ __all__ = [
     "build_deliveries",
     "build_detail",
     "current_release",
+    "delivery_of_run",
     "delivery_state",
     "described_release",
     "get_counts",

@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
 from fastapi import FastAPI, Request
@@ -45,6 +45,7 @@ HEADERS = {
 STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 LOG = logging.getLogger("hub.catalogue")
 
+Found = TypeVar("Found")
 Report = Callable[[Mapping[str, Any], Any], str]
 """``jobs.quality.report.report``: a stewards' report as a whole HTML page of one language."""
 
@@ -227,9 +228,11 @@ def _add_quality_routes(app: FastAPI, site: Site) -> None:
     @app.api_route("/airflow/quality", methods=METHODS)
     def airflow_quality(request: Request, dag_id: str = "", run_id: str = "", lang: str = "") -> Response:
         chosen = lang if lang in LANGS else _language(request)
-        run = _run_of(site.engine, dag_id, run_id)
+        run = _found(partial(records.quality_run_of, site.engine), dag_id, run_id)
         if run is None:
-            return site.framed(site.page(request, chosen, "no_run.html", {"section": "quality"}))
+            name = _found(partial(records.delivery_of_run, site.engine), dag_id, run_id)
+            values = {"section": "quality", "about": pages.delivery(site.engine, name) if name else None}
+            return site.framed(site.page(request, chosen, "no_run.html", values))
         if site.report is None:
             return RedirectResponse(
                 f"/{chosen}/quality/{run['id']}", 302, site.policy(**{"frame-ancestors": site.framers})
@@ -255,11 +258,11 @@ def _add_quality_routes(app: FastAPI, site: Site) -> None:
         return site.framed(site.page(request, _checked(lang), "quality_run.html", values))
 
 
-def _run_of(engine: Engine, dag_id: str, run_id: str) -> Mapping[str, Any] | None:
-    """The quality run of an Airflow run. A run id may arrive with its plus sign as a space, or encoded twice."""
+def _found(of_run: Callable[[str], Found | None], dag_id: str, run_id: str) -> Found | None:
+    """What is known of an Airflow run. Its id may arrive with its plus sign as a space, or encoded twice."""
     names = [run_id, run_id.replace(" ", "+"), unquote(run_id)]
     for name in dict.fromkeys([*(f"{dag_id}/{n}" for n in names), *names]):
-        if run_id and (found := records.quality_run_of(engine, name)):
+        if run_id and (found := of_run(name)):
             return found
     return None
 

@@ -300,10 +300,18 @@ def test_a_refusal_says_why_before_anything_else(tmp_path: Path) -> None:
     records.migrate(engine)
     name, said = "dcir/2024-01/v1", "ER_PRS_F_202401.csv (dcir/er_prs_f): the header lacks: PRS_NAT_REF."
     records.announce(engine, name, {"files": []}, name)
-    records.record_event(engine, name, "rejected", reason="missing_column", detail={"said": said})
+    records.record_event(
+        engine, name, "rejected", reason="missing_column", detail={"said": said}, run="ingest_dcir/x+1"
+    )
     with serving(create_app(engine), free_port()) as at:
         page = httpx.get(f"{at}/en/deliveries/{name}").text
+        tab = httpx.get(f"{at}/airflow/quality", params={"dag_id": "ingest_dcir", "run_id": "x+1", "lang": "en"}).text
+        other = httpx.get(f"{at}/airflow/quality", params={"dag_id": "ingest_dcir", "run_id": "y", "lang": "en"}).text
     engine.dispose()
+    assert said in tab
+    assert f'href="/en/deliveries/{name}"' in tab
+    assert "This run has no check yet" not in tab
+    assert "This run has no check yet" in other
     assert page.index("a column is missing") < page.index(said) < page.index("First seen")
     assert "Never judged" in page
     assert "Not judged yet" not in page
