@@ -70,5 +70,6 @@ def status(
     state = "ready" if server.ready(settings) else "starting" if server.running(settings) else "stopped"
     if proved and not (state == "ready" and server.proved(settings)):
         raise ServerUnavailable(f"The Spark server is {state}, not proved.", next_step="wait, or read its log")
-    row = {"state": state, "pid": server.running(settings), "port": settings.spark_port}
+    numbers = {"pid": server.running(settings) or None, "port": settings.spark_port}
+    row = {"state": state, **(numbers if json else {k: v and str(v) for k, v in numbers.items()})}
     show.table([row], ("state", "pid", "port"), empty="", as_json=json)
