@@ -76,7 +76,7 @@ def test_init_makes_a_hub_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     said = CliRunner().invoke(init.app, [])
     assert said.exit_code == 0, said.output
     assert stat.S_IMODE((home / FILE).stat().st_mode) == 0o600
-    assert {p.name for p in (home / "keys").iterdir()} == {"contributors", "hub", "public", "steward"}
+    assert {p.name for p in (home / "keys").iterdir()} == {"contributors", "hub", "public", "steward", "workers"}
     assert (home / "outboxes").is_dir()
     keys = {p: p.read_bytes() for p in (home / "keys").rglob("*") if p.is_file()}
     (home / FILE).write_text("spark_port = 7001\n")
