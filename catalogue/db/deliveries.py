@@ -100,7 +100,8 @@ def record_event(
     with writing(engine) as session:
         _known(_lock(session, str(delivery_id)), delivery_id)
         last = _last_event(session, str(delivery_id))
-        if last and (last.state, last.reason) == (state, reason) and run in (None, last.run):
+        said = dict(detail) if detail else None
+        if last and (last.state, last.reason, last.detail) == (state, reason, said) and run in (None, last.run):
             return False
         session.add(
             Event(
@@ -109,7 +110,7 @@ def record_event(
                 state=state,
                 reason=reason,
                 run=run,
-                detail=dict(detail) if detail else None,
+                detail=said,
             )
         )
         return True

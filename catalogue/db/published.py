@@ -73,10 +73,21 @@ def same_content(engine: Engine, source: str, period: str, sha256s: Iterable[str
 
 
 def pending_deliveries(engine: Engine) -> list[str]:
-    """Deliveries that are in the lake and in no release yet, in publishing order."""
+    """Deliveries that are in the lake and in no release yet, in publishing order; among them those that were taken in
+    again since and brought other rows."""
     with reading(engine) as session:
         released = set(session.scalars(select(ReleaseDelivery.delivery_id).distinct()))
-        return [d for d in _published(session) if d not in released]
+        last = _last_release(session)
+        held = last.tables if last else {}
+        return [d for d in _published(session) if d not in released or _is_newer(session, d, held)]
+
+
+def _is_newer(session: Session, delivery: str, held: Mapping[str, int]) -> bool:
+    """Whether a delivery was published at a version that comes after the one in a release."""
+    query = select(Event).where(Event.delivery_id == delivery, Event.state == "published").order_by(Event.id.desc())
+    event = session.scalar(query.limit(1))
+    versions = (event.detail or {}).get("versions", {}) if event else {}
+    return any(version > held.get(table, -1) for table, version in versions.items())
 
 
 def start_build(engine: Engine, deliveries: Iterable[object], *, run: str | None = None) -> int:

@@ -12,12 +12,13 @@ from jobs.quality.counters import kept
 from jobs.spark.session import safely
 from jobs.steps.gate import require_passed
 from jobs.steps.hub import Hub
-from jobs.steps.stage import Progress, staging
+from jobs.steps.stage import Progress, staged_content, staging
 from schemas.loader import load_source, load_table
 
 
 def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> dict[str, Any]:
-    """Publishes a delivery that passed its gate. Every table's commit names the delivery; repeating changes nothing."""
+    """Publishes a delivery that passed its gate. Every table's commit names the delivery and a sum of its rows: the
+    same rows again change nothing, others (a rule or a contract was mended) replace the month."""
     from pyspark.sql import functions as F
 
     spark = hub.spark
@@ -30,14 +31,16 @@ def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) ->
         records.record_event(hub.engine, delivery, "superseded", reason=newest, run=hub.run)
         return {"id": str(delivery), "period": delivery.period, "state": "superseded", "rows": 0}
 
+    content = staged_content(hub, delivery)
+
     def one(name: str) -> tuple[str, int]:
         one_name = f"{delivery.source}/{name}"
         where = lake.path(hub.settings.lake, one_name)
         told: dict[str, Any] = {"delivery": str(delivery), "table": one_name, "step": "publish"}
-        told |= {"period": delivery.period, lake.RUN: hub.run}
+        told |= {"period": delivery.period, "content": content[one_name], lake.RUN: hub.run}
         commits = [c for c in lake.history(spark, where) if c[1].get("period") == delivery.period]
         if commits and lake.is_same(commits[0][1], told):
-            return one_name, commits[0][0]  # this very delivery is there, and nothing replaced it since
+            return one_name, commits[0][0]  # these very rows are there, and nothing replaced them since
         with safely(f"publish of {one_name}"):
             rows = kept(lake.read_staged(spark, staging(hub, delivery, name))).drop("_status", "_reason")
             done = lake.replace(

@@ -31,14 +31,16 @@ def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> d
     source = load_source(delivery.source)
     spark = hub.spark  # checks the keys before any data is read
     books: list[dict[str, Any]] = []
+    content: dict[str, str] = {}
     for name, table in load_tables(source.source).items():
         if progress:
             progress(f"{delivery.source}/{name}")
         received = [f for f in files if f["table"] == name]
         with safely(f"stage of {delivery.source}/{name}"):
-            books += _stage_table(hub, delivery, table, received)
+            found, content[f"{delivery.source}/{name}"] = _stage_table(hub, delivery, table, received)
+            books += found
     records.set_books(hub.engine, delivery, books)
-    records.record_event(hub.engine, delivery, "staged", run=hub.run)
+    records.record_event(hub.engine, delivery, "staged", run=hub.run, detail={"content": content})
     del spark
     return {
         "id": str(delivery),
@@ -52,14 +54,26 @@ def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> d
 
 def pulled_files(hub: Hub, delivery: DeliveryId) -> list[dict[str, Any]]:
     """What the last pull received: table, file, rows, malformed and its reasons. Raises ``UnexpectedState``."""
+    return list(_last(hub, delivery, "pulled", "pull")["files"])
+
+
+def staged_content(hub: Hub, delivery: DeliveryId) -> dict[str, str]:
+    """By table, the number of rows that the last stage kept and a sum of what they hold. Raises ``UnexpectedState``."""
+    return dict(_last(hub, delivery, "staged", "stage")["content"])
+
+
+def _last(hub: Hub, delivery: DeliveryId, state: str, step: str) -> dict[str, Any]:
     known = records.get_delivery(hub.engine, delivery)
     for event in reversed(known["events"] if known else []):
-        if event["state"] == "pulled":
-            return list(event["detail"]["files"])
-    raise UnexpectedState(f"{delivery} was not pulled.", next_step="run `hub delivery pull` first")
+        if event["state"] == state:
+            return dict(event["detail"])
+    raise UnexpectedState(f"{delivery} was not {state}.", next_step=f"run `hub delivery {step}` first")
 
 
-def _stage_table(hub: Hub, delivery: DeliveryId, table: Table, files: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _stage_table(
+    hub: Hub, delivery: DeliveryId, table: Table, files: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], str]:
+    """Writes one staged table: its books, and the number and a sum of the rows kept; all from the same pass."""
     from pyspark.sql import functions as F
     from pyspark.sql.observation import Observation
 
@@ -79,7 +93,8 @@ def _stage_table(hub: Hub, delivery: DeliveryId, table: Table, files: list[dict[
     rows = counters.annotate(rows, rules, staged_kept)
     kept = F.col("_status") == KEPT
     seen = Observation("stage")
-    observed = rows.observe(seen, *counters.counters(rules, kept), *_file_counters(files))
+    content = F.bit_xor(F.when(kept, F.xxhash64(*[c.name for c in table.lake_columns]))).alias("content")
+    observed = rows.observe(seen, content, *counters.counters(rules, kept), *_file_counters(files))
     flags = [c for c in rows.columns if c.startswith("_ok_")]
     where = staging(hub, delivery, table.table)
     staged = lake.write_staged(hub.spark, observed.drop(*flags), where)
@@ -95,9 +110,10 @@ def _stage_table(hub: Hub, delivery: DeliveryId, table: Table, files: list[dict[
     landed_rows = sum(b["rows_in"] for b in books)
     extra = {"quarantined": (quarantined + malformed, landed_rows)}
     extra |= {s: (sum(found[f"f/{i}/{s}"] for i in range(len(files))), landed_rows) for s in ("duplicate", "settled")}
-    counts = counters.counts(rules, found, staged, extra, rows=sum(b["rows_published"] for b in books))
+    rows_kept = sum(b["rows_published"] for b in books)
+    counts = counters.counts(rules, found, staged, extra, rows=rows_kept)
     records.set_counts(hub.engine, delivery, name, counts)
-    return books
+    return books, f"{rows_kept}:{found['content']}"
 
 
 def landed(hub: Hub, delivery: DeliveryId, table: Table) -> DataFrame:

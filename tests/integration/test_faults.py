@@ -152,6 +152,51 @@ class TestVersions:
         assert list(first.under(world.settings.outboxes).glob("*.csv"))  # the contributor's files are untouched
 
 
+def test_a_month_taken_in_again_under_a_mended_rule_is_replaced(
+    small: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the tables whose rows differ get a new version, and the next build takes the month in again."""
+    from pyspark.sql import functions as F
+
+    from jobs.stage import rows as rules
+
+    world, delivery = small("pmsi_mco"), DeliveryId("pmsi_mco", MONTH, 1)
+    shutil.rmtree(delivery.under(world.settings.outboxes).parent.parent / "2024-02")
+
+    def again() -> dict[str, Any]:
+        hub = world.hub()
+        assert receive.receive(hub, delivery, again=True)["next"] == "stage"
+        stage.stage(hub, delivery)
+        assert gate.gate(hub, delivery)["verdict"] == "passed"
+        return publish.publish(hub, delivery)
+
+    receive.announce(world.hub())
+    first = again()
+    engine = world.hub().engine
+    records.add_release(engine, first["versions"], [delivery], "build/1")
+    assert again()["versions"] == first["versions"]
+    assert records.pending_deliveries(engine) == []
+
+    lawful, acts = rules.to_staged, load_table("pmsi_mco", "t_mcoaaa")
+
+    def mended(raw: Any, table: Any, *others: Any) -> Any:
+        staged = lawful(raw, table, *others)
+        first_row = F.col("_row") == F.lit(1)
+        return (
+            staged.withColumn("MOD_ACT", F.when(first_row, "9").otherwise(F.col("MOD_ACT")))
+            if table == acts
+            else staged
+        )
+
+    before = rows_of(world, "pmsi_mco/t_mcoaaa")
+    with monkeypatch.context() as patch:
+        patch.setattr(rules, "to_staged", mended)
+        changed = again()["versions"]
+    assert changed == first["versions"] | {"pmsi_mco/t_mcoaaa": 1}
+    assert len(set(rows_of(world, "pmsi_mco/t_mcoaaa")) - set(before)) == 1
+    assert records.pending_deliveries(engine) == [str(delivery)]
+
+
 class TestAtOnce:
     """Two tasks publish into the same tables at the same moment."""
 

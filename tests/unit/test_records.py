@@ -130,6 +130,8 @@ class RecordsSuite:
         assert not records.record_event(engine, name, "pulled", run="run-1")
         assert not records.record_event(engine, name, "pulled")
         assert records.record_event(engine, name, "pulled", run="run-2")
+        assert records.record_event(engine, name, "pulled", run="run-2", detail={"rows": 3})
+        assert not records.record_event(engine, name, "pulled", run="run-2", detail={"rows": 3})
         assert records.record_event(engine, name, "pulled", reason="again")
 
     def test_events_ask_for_a_known_delivery_and_state(self, engine: Engine) -> None:
