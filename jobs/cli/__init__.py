@@ -31,6 +31,7 @@ VERBS = {
     "init": "A hub of one's own: its commented configuration, folders and fresh keys, without demo data.",
     "up": "The hub without demo data: Spark server, Airflow, catalogue; until Ctrl-C.",
     "test": "The whole test suite.",
+    "docs": "The documentation: reference pages from the code, pictures of a running demo, the site.",
 }
 
 
@@ -46,10 +47,16 @@ class Lazy(TyperGroup):
             return None
         if ctx.resilient_parsing or "--help" in sys.argv[1:2] or len(sys.argv) == 1:
             return typer.core.TyperCommand(cmd_name, help=VERBS.get(cmd_name) or NOUNS[cmd_name])
-        module = importlib.import_module(f"jobs.cli.{cmd_name}")
-        command = typer.main.get_command(module.app)
-        command.help = command.help or VERBS.get(cmd_name) or NOUNS.get(cmd_name)
-        return command
+        return loaded(cmd_name)
+
+
+def loaded(name: str) -> Any:
+    """The command of a noun or verb, its module imported."""
+    found = importlib.import_module(f"jobs.cli.{name}").app
+    found._add_completion = False  # the shell completes nothing of a command that `hub` loads when it is asked for
+    command = typer.main.get_command(found)
+    command.help = command.help or VERBS.get(name) or NOUNS.get(name)
+    return command
 
 
 app = typer.Typer(cls=Lazy, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -57,8 +57,10 @@ def show_(
     if json:
         show.line(found)
         return
-    events = [{**e, "at": f"{e['at']:%Y-%m-%d %H:%M:%S}", **(e["detail"] or {})} for e in found["events"]]
-    show.table(events, ("at", "state", "reason", "run", "said"), empty="Nothing happened to it yet.", as_json=False)
+    for event in found["events"]:
+        typer.echo(f"{event['at']:%Y-%m-%d %H:%M:%S}  {event['state']:10}  {event['reason'] or ''}".rstrip())
+        for detail in filter(None, ((event["detail"] or {}).get("said"), event["run"] and f"in {event['run']}")):
+            typer.echo(f"{'':21}{detail}")
     books = [{**b, "rows_quarantined": b["rows_quarantined"] or 0} for b in found["books"]]
     show.table(books, BOOK, empty="It has no books yet: they come with its stage.", as_json=False)
 
@@ -85,7 +87,12 @@ def quarantined(
         DeliveryId.parse(delivery), settings.quarantine, key or settings.keys / "steward" / "quarantine.pem", table
     )
     rows = list(islice(found, limit))
-    show.table(rows, ("table", "file", "record", "reason"), empty="No record of it is in quarantine.", as_json=json)
+    show.table(
+        rows,
+        ("table", "file", "record", "reason"),
+        empty="No record of it is in quarantine. (One that was refused whole is kept there as it came.)",
+        as_json=json,
+    )
     if next(found, None):
         show.say(f"There are more than {limit}: narrow with --table, or raise --limit.")
 

@@ -1,0 +1,1 @@
+"""The documentation: reference pages generated from the code, pictures of a running demo, the site."""
