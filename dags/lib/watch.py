@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jobs.intake.connectors import Connector
 
 LOG = logging.getLogger(__name__)
-CONNECTIONS_EVERY = 30.0
+CONNECTIONS_EVERY = 10.0
 """Seconds after which a changed connection is seen."""
 
 

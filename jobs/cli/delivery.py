@@ -191,6 +191,8 @@ def backfill(
     if source not in source_names():
         raise ConfigError(f"There is no source {source[:40]}.", next_step=f"one of {', '.join(source_names())}")
     settings, months = Settings(), months_between(first, last or first)
+    if not airflow.passwords_file(settings).exists():
+        raise ConfigError("This home has no Airflow.", next_step="start it with `hub up`, or ask in Airflow itself")
     with AirflowClient(airflow.address(settings), "admin", airflow.passwords(settings)["admin"]) as client:
         runs = start(client, source, months, again=again)
         show.say(f"{len(runs)} runs of ingest_{source}: {airflow.address(settings)}/dags/ingest_{source}")

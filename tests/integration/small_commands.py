@@ -27,7 +27,8 @@ Answer = dict[str, Any]
 
 def mark(delivery: str, name: str) -> str:
     """What the delivery's folder says under this name, empty when it says nothing."""
-    path = DeliveryId.parse(delivery).under(HUB.settings.outboxes) / name
+    of = DeliveryId.parse(delivery)
+    path = of.under(HUB.settings.outbox.get(of.source, HUB.settings.outboxes)) / name
     return path.read_text("utf-8") if path.exists() else ""
 
 

@@ -25,6 +25,7 @@ from catalogue.db import records
 from jobs.errors import HubError
 from jobs.intake.delivery import DeliveryId
 from jobs.serve import airflow, hub, processes
+from jobs.serve.backfill import backfill
 from jobs.serve.rest import AirflowClient
 from jobs.settings import CHECKOUT, Settings
 from schemas.loader import load_source
@@ -48,11 +49,11 @@ class Live:
     admin: AirflowClient
     steward: AirflowClient
 
-    def deliver(self, name: str, **marks: str) -> None:
+    def deliver(self, name: str, root: Path | None = None, **marks: str) -> None:
         """Puts out a delivery of empty files; ``marks`` tell the small commands what to find."""
         delivery = DeliveryId.parse(name)
         contract = load_source(delivery.source)
-        folder = delivery.under(self.settings.outboxes)
+        folder = delivery.under(root or self.settings.outboxes)
         folder.mkdir(parents=True)
         for mark, text in marks.items():
             (folder / mark).write_text(text)
@@ -295,7 +296,7 @@ def test_stopping_a_task_ends_its_command(live: Live) -> None:
 
 def test_a_month_by_hand_needs_a_month(live: Live) -> None:
     by_param = live.admin.trigger("ingest_dcir", conf={"month": "2024-01"})
-    by_key = live.admin.trigger("ingest_dcir", partition_key="2024-01")
+    by_key = next(backfill(live.settings, "dcir", "2024-01", "2024-01", again=False))["run"]
     neither = live.admin.trigger("ingest_dcir")
     states = {"success": [by_param, by_key], "failed": [neither]}
     for state, runs in states.items():
@@ -333,6 +334,19 @@ def test_a_burst_made_few_builds_and_one_that_finds_nothing_is_green(live: Live)
     assert len(live.admin.runs("build_omop")) <= 3
     run = live.admin.trigger("build_omop")
     assert until(lambda: ended(live, "build_omop", run), "the build") == "success"
+
+
+def test_a_connection_says_where_a_source_puts_out(live: Live, tmp_path: Path) -> None:
+    extra = json.dumps({"path": str(tmp_path)})
+    live.admin.request(
+        "POST", "/connections", json={"connection_id": "outbox_pmsi_mco", "conn_type": "fs", "extra": extra}
+    )
+    live.deliver("pmsi_mco/2024-07/v1", root=tmp_path, duplicate="x")
+    try:  # the watcher saw it, and the pull looked into the same folder
+        assert live.finished("pmsi_mco", "2024-07")["state"] == "success"
+        assert live.state("pmsi_mco/2024-07/v1") == "duplicate"
+    finally:
+        live.admin.request("DELETE", "/connections/outbox_pmsi_mco")
 
 
 def test_a_run_shows_its_quality_report_and_the_menu_the_catalogue(live: Live, browser: Browser) -> None:

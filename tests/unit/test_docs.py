@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from jobs.docs import commands, pictures, reference, site
-from schemas.loader import source_names
+from jobs.quality.rule import Rule
+from jobs.quality.rules import load_rules
+from schemas.loader import load, source_names
 
 
 def test_pages_links_and_commands_hold() -> None:
@@ -81,3 +86,12 @@ def test_every_page_is_in_the_menu() -> None:
     menu = (site.DOCS.parent / "mkdocs.yml").read_text("utf-8")
     pages = {str(p.relative_to(site.DOCS)) for p in site.DOCS.rglob("*.md")}
     assert sorted(p for p in pages if p not in menu) == []
+
+
+def test_the_rule_that_the_how_to_shows_is_a_rule(tmp_path: Path) -> None:
+    text = (site.DOCS / "howto" / "rule.md").read_text("utf-8")
+    shown = textwrap.dedent(re.findall(r"^ *```toml\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)[0])
+    table = "ville/encounter"
+    rule = Rule.model_validate({**tomllib.loads(shown)["rule"][0], "table": table})
+    assert set(rule.columns) <= set(load(table).names)
+    assert rule.id not in {r.id for r in load_rules(table)}
