@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dags.lib.assets import CATALOGUE, OMOP, SETTLED, SOURCE, writer
-from dags.lib.defaults import Priority, Tag, hub_dag
+from dags.lib.defaults import AGAIN, Priority, Tag, again_param, hub_dag
 from dags.lib.operators import GateOperator, JobOperator
 from dags.lib.steward import DecideOperator, ask
 
@@ -24,6 +24,8 @@ all that is pending. A run that finds nothing skips its tasks and is green.
 
 Orange: a data steward is asked about warnings (*Required Actions*). Builds after this one wait: a release is a whole.
 
+**After a change of the maps or of the harmonisation** trigger it with `again`: all that is published is built anew.
+
 **Not to use** for taking in a delivery: trigger `ingest_<source>` with its month.
 
 **Owner** data-engineering
@@ -37,10 +39,11 @@ with hub_dag(
     tags=[Tag.BUILD, Tag.STEWARD],
     schedule=[SETTLED],
     max_active_runs=1,
+    params={"again": again_param("Build everything that is published anew, as after a change of the maps.")},
 ):
     build = GateOperator(
         task_id="build",
-        argv=["omop", "build"],
+        argv=["omop", "build", AGAIN],
         by="next",
         to={"gate": "gate", "stop": None},
         inlets=list(SOURCE.values()),

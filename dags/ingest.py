@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from dags.lib.assets import ARRIVED, SOURCE, SOURCES, writer
-from dags.lib.defaults import Priority, Tag, again_param, hub_dag, month_param
+from dags.lib.defaults import AGAIN, Priority, Tag, again_param, hub_dag, month_param
 from dags.lib.operators import GateOperator, JobOperator
 from dags.lib.steward import DecideOperator, ask
 
@@ -30,12 +30,11 @@ Orange: a data steward is asked about warnings (*Required Actions*). Other month
 **A month by hand** trigger with its partition key (`2024-03`), or with `month` in the form; add `again` for one that is
 finished. From a shell: `hub delivery backfill --source {source} --from 2024-03`, with `--to` for several months.
 
-**Not to use** for a change of the harmonisation: trigger `build_omop`.
+**Not to use** for a change of the maps or of the harmonisation: trigger `build_omop` with `again`.
 
 **Owner** data-engineering
 """
 MONTH = "{{ partition_key or params.month or '' }}"
-AGAIN = "{{ '--again' if params.again else '--no-again' }}"
 DELIVERY = "{{ ti.xcom_pull(task_ids='pull')['id'] }}"
 
 
@@ -48,7 +47,7 @@ def ingest(source: str) -> DAG:
         tags=[Tag.INGEST, Tag.STEWARD],
         schedule=PartitionedAssetTimetable(assets=ARRIVED[source]),
         max_active_runs=16,
-        params={"month": month_param(), "again": again_param()},
+        params={"month": month_param(), "again": again_param("Take the month in again although it is finished.")},
     )
     with dag:
         pull = GateOperator(

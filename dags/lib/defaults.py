@@ -18,6 +18,9 @@ STEWARDS: list[HITLUser] = [{"id": "steward", "name": "steward"}]
 """Airflow users who may answer a gate's question."""
 MONTH = r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$"
 
+AGAIN = "{{ '--again' if params.again else '--no-again' }}"
+"""The form's switch as a command's option."""
+
 RETRIES = 3
 TIME_LIMIT = timedelta(hours=2)
 ANSWER_WITHIN = timedelta(days=14)
@@ -70,8 +73,6 @@ def month_param() -> Param:
     )
 
 
-def again_param() -> Param:
-    """The form's switch for a month that is finished."""
-    return Param(
-        False, type="boolean", title="Again", description_md="Take the month in again although it is finished."
-    )
+def again_param(what: str) -> Param:
+    """The form's switch for doing again what is finished; ``what`` says it in a sentence."""
+    return Param(False, type="boolean", title="Again", description_md=what)

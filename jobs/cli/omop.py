@@ -14,13 +14,17 @@ Build = Annotated[int, typer.Argument(help="Number of the build.")]
 
 
 @app.command()
-def build() -> None:
+def build(
+    again: Annotated[
+        bool, typer.Option(help="Build all that is published anew, as after a change of the maps.")
+    ] = False,
+) -> None:
     """Build everything that is published and in no release yet."""
     from jobs.settings import Settings
     from jobs.steps.build import build as step
     from jobs.steps.hub import Hub
 
-    show.line(step(Hub(Settings()), lambda t: show.say(f"build: {t}")))
+    show.line(step(Hub(Settings()), lambda t: show.say(f"build: {t}"), again=again))
 
 
 @app.command()

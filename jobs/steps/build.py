@@ -29,9 +29,12 @@ def staging(hub: Hub, build: int, table: str = "") -> str:
     return lake.path(hub.settings.lake, f"staging/build/{build}/{table}".rstrip("/"))
 
 
-def build(hub: Hub, progress: Progress | None = None) -> dict[str, Any]:
-    """Builds everything that is published and in no release yet. The answer says what is ``next``: gate, or stop."""
-    pending = records.pending_deliveries(hub.engine)
+def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) -> dict[str, Any]:
+    """Builds everything that is published and in no release yet. The answer says what is ``next``: gate, or stop.
+
+    ``again``: everything that is published, released or not, as after a change of the maps or of the harmonisation.
+    """
+    pending = (records.published_deliveries if again else records.pending_deliveries)(hub.engine)
     if not pending:
         return {"build": 0, "deliveries": [], "next": "stop"}
     number = records.start_build(hub.engine, pending, run=hub.run)

@@ -72,7 +72,7 @@ def publish(delivery: str) -> Answer:
     return {"id": delivery, "period": delivery.split("/")[1], "rows": 50, "versions": {"dcir/er_prs_f": 1}}
 
 
-def build() -> Answer:
+def build(*_: str) -> Answer:
     pending = records.pending_deliveries(HUB.engine)
     if not pending:
         return {"build": 0, "deliveries": [], "next": "stop"}
