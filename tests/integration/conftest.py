@@ -11,7 +11,6 @@ import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +104,6 @@ def describe(hub: Hub) -> dict[str, int]:
 @pytest.fixture(scope="session")
 def world(spark_hub: Settings) -> World:
     """A hub that was driven to its end once: 600 persons, 2 months, all planted faults, one release."""
-    return driven(spark_hub)
-
-
-@cache
-def driven(spark_hub: Settings) -> World:
-    """Drives the hub once in a run of the tests, whichever folder asks first."""
     from jobs.spark import selftest
     from jobs.steps.keys import initialise
     from jobs.synthetic.generate import Parameters, generate
