@@ -76,6 +76,7 @@ class Tree:
         self.process: subprocess.Popen[bytes] | None = None
         self.mounted: list[Path] = []
         hosts = [f"--add-host={name}:127.0.0.1" for name in names]
+        subprocess.run(["buildah", "rm", self.id], capture_output=True, check=False)  # what a killed run left
         call("buildah", "from", "--quiet", "--name", self.id, *hosts, image)
         config = json.loads(call("buildah", "inspect", self.id))["Docker"]["config"]
         self.command = service.command or (*(config.get("Entrypoint") or []), *(config.get("Cmd") or []))

@@ -26,6 +26,7 @@ TARGETS = ("catalogue", "spark", "airflow")
 BASE = "localhost/hub-verify-base"
 BUILDAH = {"BUILDAH_ISOLATION": "chroot", "BUILDAH_FORMAT": "docker", "BUILDAH_LAYERS": "true"}
 LEFT_OUT = ("proc", "sys", "dev", "run", "var/cache/apt", "var/lib/apt/lists", "var/log")
+NOT_READ = ("doc", "man", "locale")
 TOOLS = {"gcc", "cc", "make", "git", "uv", "pip", "pip3", "javac", "curl", "wget"}
 PRIVATE = {"hub/lake.key", "hub/landing.pem", "hub/p2.key"}
 KEYS = {
@@ -39,7 +40,8 @@ DATABASE = """
 FROM {base}
 RUN groupadd --system --gid 999 postgres && useradd --system --uid 999 --gid postgres postgres \\
  && apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql >/dev/null \\
- && install -d -m 1777 /var/lib/postgresql/data && install -d -m 3777 /var/run/postgresql
+ && install -d -o postgres -g postgres -m 1777 /var/lib/postgresql/data \\
+ && install -d -o postgres -g postgres -m 3777 /var/run/postgresql
 COPY start /usr/local/bin/start
 ENV PGDATA=/var/lib/postgresql/data
 CMD ["sh", "/usr/local/bin/start"]
@@ -83,7 +85,8 @@ def make_base(cache: Path, mirror: list[str]) -> None:
     shutil.rmtree(cache, ignore_errors=True)
     cache.mkdir(parents=True)
     call("debootstrap", "--variant=minbase", "bookworm", str(cache / "root"), *mirror)
-    without = [f"--exclude=./{d}/*" for d in LEFT_OUT] + ["--exclude=./etc/resolv.conf", "--exclude=./etc/hostname"]
+    left_out = (*LEFT_OUT, *(f"usr/share/{d}" for d in NOT_READ))
+    without = [f"--exclude=./{d}/*" for d in left_out] + ["--exclude=./etc/resolv.conf", "--exclude=./etc/hostname"]
     call("tar", "-C", str(cache / "root"), "--one-file-system", "--numeric-owner", *without, "-cf",
          str(cache / "base.tar"), ".")  # fmt: skip
     made = call("buildah", "from", "scratch").strip()
@@ -163,11 +166,11 @@ def check_listeners() -> None:
 
 def check_nothing_written(trees: list[Tree], since: float) -> None:
     """A read-only root would do: nobody wrote outside the mounts."""
-    for tree in trees:
-        call_out = call("find", str(tree.root), "-xdev", "-type", "f", "-newermt", f"@{since}", "-not", "-path",
+    for tree in (t for t in trees if t.service.target in TARGETS):
+        written = call("find", str(tree.root), "-xdev", "-type", "f", "-newermt", f"@{since}", "-not", "-path",
                         f"{tree.root}/etc/*", "-size", "+0")  # fmt: skip
-        if call_out:
-            raise Failed(f"{tree.service.name} wrote outside its volumes: {call_out.split()[:5]}")
+        if written:
+            raise Failed(f"{tree.service.name} wrote outside its volumes: {written.split()[:5]}")
 
 
 def check_encrypted(volumes: Path) -> int:
