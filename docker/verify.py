@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
@@ -246,19 +246,14 @@ def run(work: Path, stack: ExitStack) -> None:
     check_nothing_written(running, since)
 
 
-def options() -> Iterator[tuple[str, dict[str, object]]]:
-    yield "--base", {"default": BASE, "help": "image to build on; made with debootstrap when left out"}
-    yield "--mirror", {"nargs": 1, "default": [], "help": "Debian mirror of debootstrap"}
-    yield "--authority", {"type": Path, "help": "folder with ca.pem and cacerts (Java) of a network with its own"}
-    yield "--work", {"type": Path, "default": CHECKOUT / ".cache" / "verify", "help": "folder for volumes and logs"}
-    yield "--inside", {"action": "store_true", "help": argparse.SUPPRESS}
-
-
 def main() -> int:
     """0 when everything held, 1 with what did not."""
     parser = argparse.ArgumentParser(prog="docker/verify", description=__doc__)
-    for name, how in options():
-        parser.add_argument(name, **how)  # type: ignore[arg-type]
+    parser.add_argument("--base", default=BASE, help="image to build on; made with debootstrap when left out")
+    parser.add_argument("--mirror", nargs=1, default=[], help="Debian mirror of debootstrap")
+    parser.add_argument("--authority", type=Path, help="folder with the network's ca.pem and cacerts (Java)")
+    parser.add_argument("--work", type=Path, default=CHECKOUT / ".cache" / "verify", help="folder for volumes and logs")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     os.environ.update(BUILDAH)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from typer.testing import CliRunner
 
 from catalogue.db import records
+from jobs.cli.key import app
 from jobs.errors import KeyRefused
 from jobs.pseudonymise import keys
 from jobs.settings import Settings
@@ -79,6 +82,16 @@ def test_only_the_keys_that_are_there_are_registered(home: Settings) -> None:
     assert initialise(hub, ("hub",))["registered"] == ["lake", "landing", "stage2"]
     assert {str(k["purpose"]) for k in records.list_keys(hub.engine)} == {"lake", "landing", "stage2"}
     assert initialise(hub)["registered"] == ["lake", "landing", "quarantine", "stage1", "stage2"]
+
+
+def test_the_command_makes_the_keys_of_the_keepers_it_is_given(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_HOME", str(home.root))
+    done = CliRunner().invoke(app, ["init", "--keeper", "hub", "--keeper", "contributors"], catch_exceptions=False)
+    assert {name for name in json.loads(done.stdout)["made"] if not name.startswith(("hub/", "workers/"))} == {
+        "contributors/p1.key",
+        "public/landing.pub.pem",
+    }
+    assert CliRunner().invoke(app, ["init", "--keeper", "nobody"]).exit_code == 2
 
 
 def test_check_values() -> None:
