@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 NOUNS = {
     "agent": "The contributor's own agent: makes stage-1 pseudonyms before anything leaves the practice.",
     "airflow": "Airflow's components, each in the foreground, as in a container.",
+    "bench": "Measure the hub: beside other engines, and step by step.",
     "catalogue": "The catalogue: describe a release, serve the pages.",
     "delivery": "Deliveries: announce, pull, stage, gate, publish; list them and their books.",
     "key": "Keys: make them, register them, compare them with the registry.",

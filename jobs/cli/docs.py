@@ -23,7 +23,7 @@ def docs(
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help="With --pictures: only these, by name.")] = None,
 ) -> None:
-    """Write the reference pages from the code, check the texts, and build the site into .cache/site."""
+    """Write the reference pages from the code, check the texts, and build the site into .cache/docs/site."""
     from jobs.docs import reference, site
 
     if check:

@@ -15,7 +15,9 @@ from jobs.errors import HubError
 from jobs.settings import CHECKOUT
 
 DOCS = CHECKOUT / "docs"
-SITE = CHECKOUT / ".cache" / "site"
+CONFIGURATION = CHECKOUT / "mkdocs.yml"
+WORK = CHECKOUT / ".cache" / "docs"
+SITE = WORK / "site"
 TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 """Texts beside docs/: their commands and links are checked too."""
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)[^)]*\)")
@@ -63,11 +65,13 @@ def slug(heading: str) -> str:
 
 def build() -> Path:
     """Builds the site and returns its first page. Raises ``HubError`` when the builder is not content."""
-    shutil.rmtree(SITE, ignore_errors=True)
+    # in a copy: the builder keeps, and clears, a folder .cache where its configuration lies, and ours holds more
+    shutil.rmtree(WORK, ignore_errors=True)
+    shutil.copytree(DOCS, WORK / "docs")
+    shutil.copy(CONFIGURATION, WORK)
     run = subprocess.run(
-        [sys.executable, "-m", "zensical", "build", "--clean", "--strict"],
-        cwd=CHECKOUT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "zensical", "build", "--strict"], cwd=WORK, capture_output=True, text=True, check=False
+    )
     if run.returncode:
         raise HubError("The site could not be built.", next_step=f"mend what it says: {run.stdout[-2000:]}{run.stderr}")
     return SITE / "index.html"

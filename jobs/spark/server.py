@@ -15,7 +15,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from jobs.errors import ConfigError, KeyRefused, ServerUnavailable
@@ -87,8 +87,11 @@ def configuration(settings: Settings) -> dict[str, str]:
     return conf
 
 
-def start(settings: Settings) -> int:
-    """Starts the server in its own session and returns its process id; does nothing when it runs already."""
+def start(settings: Settings, conf: Mapping[str, str] | None = None) -> int:
+    """Starts the server in its own session and returns its process id; does nothing when it runs already.
+
+    ``conf``: instead of ``configuration``, for measurements only: what does not encrypt fails the start-up self-test.
+    """
     if settings.spark_remote or (pid := running(settings)):
         return 0 if settings.spark_remote else pid
     _refuse_used_port(settings)
@@ -97,7 +100,7 @@ def start(settings: Settings) -> int:
     shutil.rmtree(settings.run / "spark" / "local", ignore_errors=True)
     for folder in (settings.run / "spark" / "local", settings.logs / "spark-events"):
         folder.mkdir(parents=True, exist_ok=True)
-    conf = configuration(settings)
+    conf = configuration(settings) if conf is None else conf
     properties = settings.run / "spark" / "spark.conf"
     properties.write_text("".join(f"{k} {v}\n" for k, v in conf.items()))
     home = jars.spark_home()

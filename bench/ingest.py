@@ -1,0 +1,170 @@
+"""``hub bench ingest``: the hub's own steps against DuckDB and Polars, interleaved, on one delivery."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench import events, machine, ours
+from bench.data import DELIVERY, SOURCE, TABLE, Data, make
+from bench.measure import load
+from bench.outcome import Outcome
+from bench.worker import OURS, PEERS
+from jobs.errors import HubError, StorageError, UnexpectedState
+from jobs.settings import Settings
+from schemas.loader import load_table
+
+PLAIN = "hub, lake in clear"
+ENGINES = (OURS, *PEERS)
+APART = ("prepare", "imports")
+"""Steps that are paid once a hub or once a process: shown, not part of the job."""
+OF_LAKE = ("spark.hadoop.parquet.encryption.uniform.key", "spark.io.encryption.enabled")
+
+Progress = Callable[[str], None]
+Run = dict[str, Any]
+
+
+def run(settings: Settings, rows: int, rounds: int, seed: int, *, plain: bool, tell: Progress) -> dict[str, Any]:
+    """Measures one size and returns all of it: machine, data, every run of every engine.
+
+    One warm-up of each engine, then ``rounds`` rounds, each starting with another engine. ``plain``: afterwards the
+    hub alone on a server that does not encrypt the lake. Raises ``UnexpectedState`` when two engines disagree.
+    """
+    root = settings.root / "bench"
+    data = make(root / "data", rows, seed, tell)
+    runs: list[Run] = []
+    with server(settings, root / "server", data) as (at, pid):
+        for number in range(rounds + 1):
+            turn = number % len(ENGINES)
+            for engine in ENGINES[turn:] + ENGINES[:turn]:
+                runs.append(_one(engine, engine, number, data, at, pid, tell))
+        tell("the share of the pseudonyms")
+        pseudonym = pseudonym_share(at, data, root / "run")
+        versions = machine.describe(at)
+    if plain:
+        with server(settings, root / "server", data, in_clear=True) as (at, pid):
+            runs += [_one(PLAIN, OURS, number, data, at, pid, tell) for number in range(rounds + 1)]
+    require_equal(data, runs)
+    told = {
+        "rows": data.rows,
+        "bytes": data.size,
+        "delivery_bytes": data.delivery_bytes,
+        "seed": seed,
+        "rounds": rounds,
+        "books": data.books,
+    }
+    return {**told, "pseudonym": pseudonym, "machine": versions, "runs": runs}
+
+
+def require_equal(data: Data, runs: list[Run]) -> None:
+    """Every run came to the rows that the generator's tags say, and to the same rules' counts and content."""
+    first = Outcome(**runs[0]["outcome"])
+    if first.books != data.books:
+        raise UnexpectedState(f"{runs[0]['name']}: its books are not those of the generator's tags.")
+    for one in runs[1:]:
+        if differ := first.differences(Outcome(**one["outcome"])):
+            raise UnexpectedState(f"{one['name']} and {runs[0]['name']} do not agree on: {', '.join(differ)}.")
+
+
+def _one(name: str, engine: str, number: int, data: Data, at: Settings, pid: int, tell: Progress) -> Run:
+    """One run in a process of its own and an empty home, which is removed afterwards."""
+    tell(f"{name}: {f'round {number}' if number else 'warm-up'}, load {load():.1f}")
+    home = at.root.parent / "run"
+    shutil.rmtree(home, ignore_errors=True)
+    if engine == OURS:
+        ours.home_of(data, home)
+    told: dict[str, Any] = {"engine": engine, "home": str(home), "data": {**asdict(data), "home": str(data.home)}}
+    told |= {"port": at.spark_port, "server": pid}
+    busy = load()
+    done = subprocess.run([sys.executable, "-m", "bench.worker", json.dumps(told)], capture_output=True, text=True)
+    if done.returncode:
+        raise HubError(f"{name} failed: {(done.stderr.strip().splitlines() or ['without a word'])[-1]}")
+    found: Run = json.loads(done.stdout.splitlines()[-1])
+    found |= {"name": name, "round": number, "load": [round(busy, 2), round(load(), 2)]}
+    found["disk"] = sum(f.stat().st_size for f in (home / "lake").rglob("*.parquet"))
+    if engine == OURS:
+        events.settle()
+        for step in found["steps"]:
+            began = step["began"]
+            seen = events.seen(at.logs / "spark-events", load_table(SOURCE, TABLE), began, began + step["seconds"])
+            step["spark"] = asdict(seen)
+    shutil.rmtree(home, ignore_errors=True)
+    return found
+
+
+@contextmanager
+def server(settings: Settings, home: Path, data: Data, *, in_clear: bool = False) -> Iterator[tuple[Settings, int]]:
+    """A Spark server of the bench's own, with the hub's configuration; its settings and process id.
+
+    ``in_clear``: without the two settings that encrypt the lake and the shuffles. The start-up self-test must refuse
+    such a server: that shows at once that it is in clear, and that no hub could have started it.
+    """
+    from jobs.spark import selftest, session
+    from jobs.spark import server as spark
+
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    (home / "keys").symlink_to(data.keys)
+    at = settings.model_copy(update={"home": home, "spark_event_log": True, "spark_remote": None})
+    at.logs.mkdir()
+    conf = spark.configuration(at)
+    pid = spark.start(at, {k: v for k, v in conf.items() if k not in OF_LAKE} if in_clear else conf)
+    try:
+        spark.wait(at)
+        try:
+            selftest.prove_encrypted(session.connect(at), at)
+            refused = False
+        except StorageError:
+            refused = True
+        if refused != in_clear:
+            raise UnexpectedState("The bench's Spark server is not as it should be: its self-test says otherwise.")
+        yield at, pid
+    finally:
+        spark.stop(at)
+
+
+def pseudonym_share(at: Settings, data: Data, home: Path) -> dict[str, float]:
+    """CPU-seconds of one pass over the landed lines, cast and checked, with and without the pseudonyms; no write.
+
+    The middle one of three passes each, in turns. The difference is what pseudonyms cost: three to a line.
+    """
+    from bench.measure import Clock
+    from jobs.intake.delivery import DeliveryId
+    from jobs.spark import server as spark
+    from jobs.stage.typed import typed
+    from jobs.steps import receive
+    from jobs.steps.hub import Hub
+    from jobs.steps.keys import initialise
+    from jobs.steps.stage import landed
+    from schemas.loader import load_source
+
+    shutil.rmtree(home, ignore_errors=True)
+    ours.home_of(data, home)
+    hub, delivery = Hub(at.model_copy(update={"home": home})), DeliveryId.parse(DELIVERY)
+    initialise(hub)
+    receive.announce(hub)
+    receive.receive(hub, delivery)
+    table = load_table(SOURCE, TABLE)
+    plain = table.model_copy(update={"columns": tuple(c.model_copy(update={"pseudonym": None}) for c in table.columns)})
+    raw = landed(hub, delivery, table)
+    clock = Clock((spark.running(at),))
+    for _ in range(3):
+        for name, contract in (("with", table), ("without", plain)):
+            typed(raw, contract, load_source(SOURCE).csv).write.format("noop").mode("overwrite").save()
+            clock.lap(name)
+    cpu = {n: statistics.median(c.cpu for c in clock.steps if c.step == n) for n in ("with", "without")}
+    shutil.rmtree(home, ignore_errors=True)
+    return cpu
+
+
+def job(one: Mapping[str, Any], what: str) -> float:
+    """Sum of seconds or CPU-seconds of a run's steps that are part of the job."""
+    return sum(float(s[what]) for s in one["steps"] if s["step"] not in APART)

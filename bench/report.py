@@ -1,0 +1,183 @@
+"""RESULTS.md from the figures in ``results/*.json``: one file a measurement, so that sizes can be measured apart."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.ingest import APART, PLAIN, job
+from bench.worker import OURS, PEERS
+
+HERE = Path(__file__).resolve().parent
+GIB, MB = 2**30, 10**6
+Told = Mapping[str, Any]
+
+
+def figures(kind: str, size: int) -> Path | None:
+    """The file of a measurement that was made, if any."""
+    path = HERE / "results" / f"{kind}-{size}.json"
+    return path if path.exists() else None
+
+
+def save(kind: str, size: int, told: Told) -> Path:
+    """Keeps a measurement and writes RESULTS.md anew from all that are kept; the path of RESULTS.md."""
+    folder = HERE / "results"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{kind}-{size}.json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    target = HERE / "RESULTS.md"
+    target.write_text(render(kept("ingest"), kept("pipeline")), "utf-8")
+    return target
+
+
+def kept(kind: str) -> list[dict[str, Any]]:
+    """The measurements of a kind, smallest first."""
+    found = [json.loads(p.read_text("utf-8")) for p in (HERE / "results").glob(f"{kind}-*.json")]
+    return sorted(found, key=lambda t: t.get("rows") or t.get("persons"))
+
+
+def render(ingests: Sequence[Told], pipelines: Sequence[Told]) -> str:
+    """The whole of RESULTS.md."""
+    parts = ["# Results", "Written by `hub bench`; what the words mean, and what was tried, is in README.md."]
+    parts += [part for told in ingests for part in ingest(told)]
+    if len(ingests) > 1:
+        parts += sizes(ingests)
+    if pipelines:
+        from bench.report_pipeline import pipeline
+
+        parts += [part for told in pipelines for part in pipeline(told)]
+    return "\n\n".join(parts) + "\n"
+
+
+def middle(told: Told, name: str, value: Callable[[Told], float]) -> float:
+    """The middle value over the measured rounds of one engine."""
+    return statistics.median(value(r) for r in told["runs"] if r["name"] == name and r["round"])
+
+
+def seconds(run: Told) -> float:
+    return job(run, "seconds")
+
+
+def cpu(run: Told) -> float:
+    return job(run, "cpu")
+
+
+def peak(run: Told) -> float:
+    """Largest sum of process and server within one step."""
+    return float(max(s["peak"] + s["peak_servers"] for s in run["steps"] if s["step"] not in APART))
+
+
+def ingest(told: Told) -> list[str]:
+    """One size: engines side by side, steps, goals."""
+    names = [n for n in (OURS, PLAIN, *PEERS) if any(r["name"] == n for r in told["runs"])]
+    first = next(iter(PEERS))
+    rows = []
+    for name in names:
+        wall, cores = middle(told, name, seconds), middle(told, name, cpu)
+        disk = next(r["disk"] for r in told["runs"] if r["name"] == name)
+        walls = [seconds(r) for r in told["runs"] if r["name"] == name and r["round"]]
+        imports = middle(told, name, lambda r: sum(s["seconds"] for s in r["steps"] if s["step"] == "imports"))
+        rows.append([
+            name, f"{wall:.1f}", f"{min(walls):.1f} to {max(walls):.1f}", f"{cores:.1f}",
+            f"{told['rows'] / wall / 1000:.0f}", f"{middle(told, name, peak) / GIB:.2f}", f"{disk / MB:.0f}",
+            f"{imports:.1f}", f"{middle(told, first, seconds) / wall:.2f}", f"{middle(told, first, cpu) / cores:.2f}",
+        ])  # fmt: skip
+    loads = [x for r in told["runs"] for x in r["load"]]
+    head = [
+        "engine", "wall s", "rounds", "CPU-s", "krows/s", "peak GiB", "lake MB", "imports s", f"wall, {first} = 1",
+        f"CPU, {first} = 1",
+    ]  # fmt: skip
+    return [
+        f"## Ingest of {told['rows']:,} lines of ER_PRS_F ({told['bytes'] / MB:,.0f} MB)",
+        where(told["machine"]) + f" {told['rounds']} rounds after a warm-up; load average {min(loads):.1f} to"
+        f" {max(loads):.1f} on {told['machine']['cores']} cores.",
+        table(head, rows),
+        "Books, rules' counts and content of the published rows were equal in every run of every engine: "
+        + ", ".join(f"{state} {n:,}" for state, n in told["books"].items()) + ".",
+        "### Where the hub's time goes",
+        steps(told),
+        "### Goals",
+        table(["goal", "measured", "reached"], [[g, m, "yes" if ok else "**no**"] for g, m, ok in goals(told)]),
+    ]  # fmt: skip
+
+
+def steps(told: Told) -> str:
+    """The hub's steps, the middle of the rounds; what Spark did, of the last round."""
+    last = [r for r in told["runs"] if r["name"] == OURS][-1]
+    rows = []
+    for step in last["steps"]:
+        name = step["step"]
+
+        def of(run: Told, what: str, name: str = name) -> float:
+            return float(next(s[what] for s in run["steps"] if s["step"] == name))
+
+        wall, cores = (middle(told, OURS, lambda r, w=w: of(r, w)) for w in ("seconds", "cpu"))  # type: ignore[misc]
+        spark = step["spark"]
+        scans = _scans(spark)
+        peaks = f"{step['peak'] / GIB:.2f} + {step['peak_servers'] / GIB:.2f}"
+        rows.append([name, f"{wall:.2f}", f"{cores:.2f}", peaks, str(spark["jobs"]), f"{spark['rows_read']:,}", scans])
+    head = ["step", "wall s", "CPU-s", "peak GiB, client + server", "Spark jobs", "rows read", "scans of the landing"]
+    return table(head, rows)
+
+
+def _scans(spark: Told) -> str:
+    return "; ".join(f"{rows:,} rows of {columns} columns" for columns, rows in spark["scans"])
+
+
+def goals(told: Told) -> Iterable[tuple[str, str, bool]]:
+    """Goal, what was measured, whether it is reached."""
+    first = next(iter(PEERS))
+    ratio = middle(told, first, seconds) / middle(told, OURS, seconds)
+    yield f"wall at least 0.85 x {first}, encryption on", f"{ratio:.2f}", ratio >= 0.85
+    if any(r["name"] == PLAIN for r in told["runs"]):
+        plain = middle(told, first, seconds) / middle(told, PLAIN, seconds)
+        yield "the same, lake in clear", f"{plain:.2f}", plain >= 0.85
+    share = (told["pseudonym"]["with"] - told["pseudonym"]["without"]) / middle(told, OURS, cpu)
+    yield "pseudonyms at most 10 % of CPU", f"{share:.1%}", share <= 0.1
+    ours = [r for r in told["runs"] if r["name"] == OURS][-1]
+    by = {s["step"]: s for s in ours["steps"]}
+    passes = by["pull"]["read"] / told["delivery_bytes"]
+    yield "one pass over the bytes", f"{passes:.3f} bytes read for each byte sent", passes < 1.02
+    stage = by["stage er_prs_f"]["spark"]
+    yield "one scan of the rows", _scans(stage), len(stage["scans"]) == 1
+    gate = middle(told, OURS, lambda r: sum(s["seconds"] for s in r["steps"] if s["step"] == "gate"))
+    yield "gate at most 25 % of the wall", f"{gate / middle(told, OURS, seconds):.1%}", gate <= 0.25 * seconds(ours)
+    yield "gate at most 6 Spark jobs a table", str(by["gate"]["spark"]["jobs"]), by["gate"]["spark"]["jobs"] <= 6
+    speed = middle(
+        told, OURS, lambda r: told["delivery_bytes"] / MB / next(s["cpu"] for s in r["steps"] if s["step"] == "pull")
+    )
+    yield "pull at least 80 MB/s per core", f"{speed:.0f} MB per CPU-second", speed >= 80
+    held = middle(told, OURS, lambda r: next(s["peak"] for s in r["steps"] if s["step"] == "pull"))
+    yield "pull at most 600 MB of memory", f"{held / MB:.0f} MB", held <= 600 * MB
+
+
+def sizes(ingests: Sequence[Told]) -> list[str]:
+    """Peak memory and seconds of the hub over sizes."""
+    rows = []
+    for told in ingests:
+        pull = middle(told, OURS, lambda r: next(s["peak"] for s in r["steps"] if s["step"] == "pull"))
+        server = middle(told, OURS, lambda r: max(s["peak_servers"] for s in r["steps"]))
+        client = middle(told, OURS, lambda r: max(s["peak"] for s in r["steps"]))
+        peaks = [f"{x / GIB:.2f}" for x in (pull, client, server)]
+        peers = [f"{middle(told, n, peak) / GIB:.2f}" for n in PEERS]
+        wall = f"{middle(told, OURS, seconds):.1f}"
+        rows.append([f"{told['rows']:,}", wall, *peaks, *peers])
+    head = ["lines", "hub wall s", "pull GiB", "client GiB", "Spark server GiB", *(f"{n} GiB" for n in PEERS)]
+    return ["## Peak memory over sizes", table(head, rows)]
+
+
+def where(machine: Told) -> str:
+    """Machine and versions in a sentence."""
+    versions = ", ".join(f"{n} {v}" for n, v in machine["versions"].items())
+    return (
+        f"{machine['day']}, {machine['processor']}, {machine['cores']} cores, {machine['memory'] / GIB:.0f} GiB,"
+        f" Python {machine['python']}, Java {machine['java']}, {versions}; Spark server with {machine['heap']} of heap."
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

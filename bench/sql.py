@@ -1,0 +1,93 @@
+"""The contract and the stewards' rules in DuckDB's SQL: what ``jobs.stage.typed`` and ``jobs.quality.counters`` say.
+
+Written anew from the TOML files, not translated from the hub's expressions: two readings of one contract that must
+come to the same rows.
+"""
+
+from __future__ import annotations
+
+from expectations.kinds import FROM_BOOKS
+from jobs.errors import UnexpectedState
+from jobs.quality.rule import Rule
+from schemas.loader import Column, Csv, Settle, Table
+
+STRPTIME = {"dd/MM/yyyy": "%d/%m/%Y", "yyyy-MM-dd": "%Y-%m-%d"}
+TYPES = {"string": "varchar", "date": "date", "integer": "integer", "bigint": "bigint", "double": "double"}
+
+
+def settle_of(table: Table) -> Settle:
+    """How the table's reversals are settled. Raises ``UnexpectedState`` when they are not."""
+    if table.settle is None:
+        raise UnexpectedState(f"{table.table} settles no reversals: the peers would do more than the hub.")
+    return table.settle
+
+
+def quoted(value: object) -> str:
+    """A literal."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def in_list(values: object) -> str:
+    """A parenthesised list of literals."""
+    return "(" + ", ".join(quoted(v) for v in values) + ")"  # type: ignore[attr-defined]
+
+
+def text(column: Column) -> str:
+    """As sent; NULL for a sentinel. An empty field is NULL already."""
+    value = column.name
+    for sentinel in column.null_values:
+        value = f"nullif({value}, {quoted(sentinel)})"
+    return value
+
+
+def typed(column: Column, csv: Csv) -> str:
+    """The value of the lake, NULL when it cannot be read; a pseudonymised column stays text."""
+    sent = text(column)
+    if column.type == "string":
+        return sent
+    if column.type == "date":
+        return f"try_strptime({sent}, {quoted(STRPTIME[csv.date_format])})::date"
+    if column.type == "decimal":
+        return f"try_cast({sent} AS decimal({column.precision},{column.scale}))"
+    return f"try_cast({sent} AS {TYPES[column.type]})"
+
+
+def reason(table: Table, csv: Csv) -> str:
+    """The first rule of the contract that a row breaks, by the order of its columns; NULL when it keeps them."""
+    cases = []
+    for column in table.columns:
+        sent = text(column)
+        if column.required:
+            cases.append((f"{sent} IS NULL", "missing", column))
+        if column.type != "string" and not column.pseudonym:
+            cases.append((f"{sent} IS NOT NULL AND {typed(column, csv)} IS NULL", "unparsable", column))
+        if column.length and column.type in ("string", "integer", "bigint"):
+            digits = sent if column.type == "string" else f"ltrim({sent}, '-')"
+            cases.append((f"length({digits}) > {column.length}", "too_long", column))
+        if column.values:
+            cases.append((f"{sent} NOT IN {in_list(column.values)}", "code", column))
+    return "CASE " + " ".join(f"WHEN {c} THEN '{code}:{column.name}'" for c, code, column in cases) + " END"
+
+
+def row_rules(rules: list[Rule]) -> list[Rule]:
+    """The rules that a row answers alone."""
+    return [r for r in rules if r.of not in FROM_BOOKS and r.kind in ("not_before", "between", "in_set", "regex")]
+
+
+def violated(rule: Rule) -> str:
+    """True where the rule is broken."""
+    if rule.kind == "not_before":
+        return f"{rule.column} < {rule.other}"
+    if rule.kind == "in_set":
+        return f"{rule.column} NOT IN {in_list(rule.values)}"
+    if rule.kind == "regex":
+        return f"NOT regexp_full_match({rule.column}, {quoted(rule.regex)})"
+    below = [] if rule.min is None else [f"{rule.column} < {quoted(rule.min)}"]
+    above = [] if rule.max is None else [f"{rule.column} > {quoted(rule.max)}"]
+    return " OR ".join(below + above)
+
+
+def asked(rule: Rule) -> str:
+    """True where the rule can be asked."""
+    present = f"{rule.column} IS NOT NULL"
+    return f"{present} AND {rule.other} IS NOT NULL" if rule.kind == "not_before" else present
