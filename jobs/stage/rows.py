@@ -1,4 +1,4 @@
-"""The stage of one table as one pure function: landed text in, every row with its state out."""
+"""The stage of one table as one pure function: typed rows in, every row with its state out."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.stage.marks import PLACE, copies, orphans, reversals
-from jobs.stage.typed import spark_type, typed
-from schemas.loader import Csv, Table
+from jobs.stage.typed import spark_type
+from schemas.loader import Table
 
 KEPT, QUARANTINED, DUPLICATE, SETTLED = "kept", "quarantined", "duplicate", "settled"
 
 
-def to_staged(raw: DataFrame, table: Table, csv: Csv, parent: DataFrame | None) -> DataFrame:
+def to_staged(rows: DataFrame, table: Table, parent: DataFrame | None) -> DataFrame:
     """One row per landed row: the lake's columns, ``_file``, ``_row``, ``_status`` (kept, quarantined, duplicate,
     settled) and ``_reason`` (of quarantined rows).
 
-    ``raw``: the landed columns as text with ``_file`` and ``_row``. ``parent``: the staged parent table, if any.
+    ``rows``: as ``typed`` gives them; they are read several times, so the caller keeps them. ``parent``: the staged
+    parent table, if any.
     """
-    rows = typed(raw, table, csv)
     found = rows
     copied = copies(rows, table.key) if table.key else None
     if copied is not None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from catalogue.db import records
@@ -80,24 +81,25 @@ def _stage_table(
     from jobs.quality import counters
     from jobs.quality.rules import load_rules
     from jobs.stage.rows import KEPT, to_staged
+    from jobs.stage.typed import typed
 
     name = f"{delivery.source}/{table.table}"
     raw = landed(hub, delivery, table)
     parent = lake.read_staged(hub.spark, staging(hub, delivery, table.parent.table)) if table.parent else None
-    rows = to_staged(raw, table, load_source(delivery.source).csv, parent)
     rules = load_rules(name)
 
     def staged_kept(other: str) -> DataFrame:
         return counters.kept(lake.read_staged(hub.spark, staging(hub, delivery, other.partition("/")[2])))
 
-    rows = counters.annotate(rows, rules, staged_kept)
-    kept = F.col("_status") == KEPT
     seen = Observation("stage")
+    kept = F.col("_status") == KEPT
     content = F.bit_xor(F.when(kept, F.xxhash64(*[c.name for c in table.lake_columns]))).alias("content")
-    observed = rows.observe(seen, content, *counters.counters(rules, kept), *_file_counters(files))
-    flags = [c for c in rows.columns if c.startswith("_ok_")]
-    where = staging(hub, delivery, table.table)
-    staged = lake.write_staged(hub.spark, observed.drop(*flags), where)
+    counted = [content, *counters.counters(rules, kept), *_file_counters(files)]
+    with _on_disk(typed(raw, table, load_source(delivery.source).csv)) as rows:
+        marked = counters.annotate(to_staged(rows, table, parent), rules, staged_kept)
+        flags = [c for c in marked.columns if c.startswith("_ok_")]
+        observed = marked.observe(seen, *counted).drop(*flags)
+        staged = lake.write_staged(hub.spark, observed, staging(hub, delivery, table.table))
     found = seen.get
     quarantined = sum(found[f"f/{i}/quarantined"] for i in range(len(files)))
     reasons = _reasons(staged) if quarantined else {}
@@ -114,6 +116,19 @@ def _stage_table(
     counts = counters.counts(rules, found, staged, extra, rows=rows_kept)
     records.set_counts(hub.engine, delivery, name, counts)
     return books, f"{rows_kept}:{found['content']}"
+
+
+@contextmanager
+def _on_disk(rows: DataFrame) -> Iterator[DataFrame]:
+    """Rows that are made once however often they are read: copies and reversals look at them again. They lie in the
+    server's local directory, encrypted with its own key, until the end."""
+    from pyspark.storagelevel import StorageLevel
+
+    held = rows.persist(StorageLevel.DISK_ONLY)
+    try:
+        yield held
+    finally:
+        held.unpersist()
 
 
 def landed(hub: Hub, delivery: DeliveryId, table: Table) -> DataFrame:

@@ -7,6 +7,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.stage.rows import to_staged
+from jobs.stage.typed import typed
 from schemas.loader import Csv, Table
 from tests.spark.tables import check, table
 
@@ -70,7 +71,7 @@ def test_every_row_gets_its_type_or_its_reason(spark: SparkSession) -> None:
         9    | 9   | ABC  | 31/01/2024 | C   | 1   | 1.2.3
         """,
     )
-    staged = to_staged(raw, LINES, FRENCH, None)
+    staged = to_staged(typed(raw, LINES, FRENCH), LINES, None)
     assert "NOTE" not in staged.columns
     check(
         staged,
@@ -104,7 +105,7 @@ def test_identical_copies_are_dropped_and_conflicting_ones_quarantined(spark: Sp
         """,
     )
     check(
-        to_staged(raw, LINES, FRENCH, None),
+        to_staged(typed(raw, LINES, FRENCH), LINES, None),
         """
         _file | _row | ORD | _status     | _reason
         a.csv | 1    | 1   | kept        |
@@ -133,7 +134,7 @@ def test_reversals_are_settled_and_their_details_with_them(spark: SparkSession) 
         8    | 8   | DEF |            | C   | -1  | -25,00
         """,
     )
-    staged = to_staged(raw, LINES, FRENCH, None)
+    staged = to_staged(typed(raw, LINES, FRENCH), LINES, None)
     check(
         staged,
         """
@@ -160,7 +161,7 @@ def test_reversals_are_settled_and_their_details_with_them(spark: SparkSession) 
         """,
     )
     check(
-        to_staged(details, DETAILS, FRENCH, staged),
+        to_staged(typed(details, DETAILS, FRENCH), DETAILS, staged),
         """
         _row | ORD | _status     | _reason
         1    | 1   | settled     |
