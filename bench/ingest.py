@@ -7,6 +7,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -129,6 +130,8 @@ def server(settings: Settings, home: Path, data: Data, *, in_clear: bool = False
         yield at, pid
     finally:
         spark.stop(at)
+        while spark.ready(at):  # its last threads may hold the port a moment longer
+            time.sleep(0.2)
 
 
 def pseudonym_share(at: Settings, data: Data, home: Path) -> dict[str, float]:
