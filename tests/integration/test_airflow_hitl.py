@@ -25,7 +25,6 @@ from catalogue.db import records
 from jobs.errors import HubError
 from jobs.intake.delivery import DeliveryId
 from jobs.serve import airflow, hub, processes
-from jobs.serve.backfill import backfill
 from jobs.serve.rest import AirflowClient
 from jobs.settings import CHECKOUT, Settings
 from schemas.loader import load_source
@@ -296,7 +295,7 @@ def test_stopping_a_task_ends_its_command(live: Live) -> None:
 
 def test_a_month_by_hand_needs_a_month(live: Live) -> None:
     by_param = live.admin.trigger("ingest_dcir", conf={"month": "2024-01"})
-    by_key = next(backfill(live.settings, "dcir", "2024-01", "2024-01", again=False))["run"]
+    by_key = live.admin.trigger("ingest_dcir", partition_key="2024-01")
     neither = live.admin.trigger("ingest_dcir")
     states = {"success": [by_param, by_key], "failed": [neither]}
     for state, runs in states.items():
