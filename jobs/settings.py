@@ -81,6 +81,9 @@ class Settings(BaseSettings):
                 f"A setting does not fit: {wrong}.", reason="bad_setting", next_step=f"mend it in HUB_* or in {FILE}"
             ) from None
 
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())  # a setting may be a mapping, and settings are keys of caches
+
     @classmethod
     def settings_customise_sources(
         cls,

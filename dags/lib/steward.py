@@ -22,7 +22,7 @@ Above their limits: **{{ gate.failed.warning }} that warn**,
 {% for rule in gate.failed_rules -%}
 - {{ rule }}
 {% endfor %}
-[Quality report]({{ gate.report }}){% if gate.books %} · [Books and quarantine]({{ gate.books }}){% endif %}
+[Quality report]({{ gate.report }}){% if gate.get('books') %} · [Books and quarantine]({{ gate.books }}){% endif %}
 
 
 """

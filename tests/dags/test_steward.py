@@ -70,7 +70,7 @@ def test_the_question_shows_counts_and_only_stewards_answer(bag: DagBag) -> None
     task = bag.dags["ingest_dcir"].get_task("ask_steward")
     assert [u["id"] for u in task.assigned_users] == ["steward"]
     assert task.options == ["Approve", "Reject"]
-    from jinja2 import Environment
+    from jinja2 import Environment, StrictUndefined
 
     gate = {
         "rules": 30,
@@ -79,10 +79,10 @@ def test_the_question_shows_counts_and_only_stewards_answer(bag: DagBag) -> None
         "report": "http://127.0.0.1:8000/en/quality/dcir/2024-01/v1",
     }
     ti = SimpleNamespace(xcom_pull=lambda task_ids: {"gate": gate}[task_ids])
-    text = Environment(autoescape=False).from_string(task.body).render(ti=ti)
+    text = Environment(autoescape=False, undefined=StrictUndefined).from_string(task.body).render(ti=ti)
     assert "**2 that warn**" in text
     assert "- dcir/er_prs_f: DCIR-PRS-001 (3 of 50)\n" in text
     assert "[Quality report](http://127.0.0.1:8000/en/quality/dcir/2024-01/v1)\n" in text
     gate["books"] = "http://127.0.0.1:8000/en/deliveries/dcir/2024-01/v1"
-    text = Environment(autoescape=False).from_string(task.body).render(ti=ti)
+    text = Environment(autoescape=False, undefined=StrictUndefined).from_string(task.body).render(ti=ti)
     assert "· [Books and quarantine](http://127.0.0.1:8000/en/deliveries/dcir/2024-01/v1)\n" in text

@@ -105,3 +105,9 @@ def test_commands_are_told_of_outboxes_elsewhere(home: Settings, monkeypatch: py
     told = airflow.hub_environment(Settings(home=home.home, outbox={"ville": Path("/srv/out")}))
     monkeypatch.setenv("HUB_OUTBOX", told["HUB_OUTBOX"])
     assert Settings(home=home.home).outbox == {"ville": Path("/srv/out")}
+
+
+def test_settings_are_keys_of_caches(tmp_path: Path) -> None:
+    known = {Settings(home=tmp_path, outbox={"ville": Path("/srv/out")}): "x"}
+    assert known[Settings(home=tmp_path, outbox={"ville": Path("/srv/out")})] == "x"
+    assert Settings(home=tmp_path) not in known
