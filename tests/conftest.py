@@ -1,4 +1,4 @@
-"""Fixtures that every lane shares: a hub home with fresh keys, one Spark server and one Chromium for the whole run."""
+"""Fixtures that every lane shares: a hub home with fresh keys, one Spark server for the whole run, Chromium."""
 
 from __future__ import annotations
 
@@ -71,9 +71,10 @@ def home(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "hub", spark_port=free_port(), catalogue_port=free_port())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium as Debian packages it; one for all lanes, since Playwright runs once in a process."""
+    """Chromium as Debian packages it, closed with the module: while it is open, Playwright's event loop runs in this
+    thread, and neither a second one nor ``asyncio.run`` can."""
     program = next((p for p in map(shutil.which, ("chromium", "chromium-browser")) if p), None)
     if program is None:
         pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
