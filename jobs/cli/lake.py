@@ -34,4 +34,6 @@ def query(
     from jobs.steps.hub import Hub
 
     rows, columns = ask(Hub(Settings()), sql, released=released)
-    show.table(rows, columns, empty="No row.", as_json=json)
+    # as they are: a year is no amount
+    shown = rows if json else [{k: None if v is None else str(v) for k, v in row.items()} for row in rows]
+    show.table(shown, columns, empty="No row.", as_json=json)
