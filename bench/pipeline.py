@@ -25,6 +25,7 @@ Step = dict[str, Any]
 
 MONTHS = 3
 LOOK_EVERY = 1.0
+LOOK_OFTEN = 0.05
 FINAL = ("published",)
 
 
@@ -111,7 +112,11 @@ def command(at: Settings, what: str, argv: Iterable[str]) -> tuple[Cost, Step]:
             [sys.executable, "-m", "jobs.cli", *argv], env=airflow.hub_environment(at), stdin=subprocess.DEVNULL,
             stdout=answered, stderr=said, text=True,
         )  # fmt: skip
-        _, status, used = os.wait4(process.pid, 0)
+        peak, ended = 0, 0
+        while not ended:  # not ru_maxrss: it holds what this process had when it forked
+            peak = max(peak, peak_of(process.pid))
+            time.sleep(LOOK_OFTEN)
+            ended, status, used = os.wait4(process.pid, os.WNOHANG)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - clock
     printed, last = out.read_text("utf-8"), (words.read_text("utf-8").strip().splitlines() or [""])[-1]
@@ -122,7 +127,7 @@ def command(at: Settings, what: str, argv: Iterable[str]) -> tuple[Cost, Step]:
     peaks = sum(peak_of(p) for p in servers)
     answer = json.loads(printed.strip().splitlines()[-1]) if printed.strip() else {}
     told = answer if isinstance(answer, dict) else {"found": answer}
-    return Cost(what, seconds, spent, used.ru_maxrss * 1024, peaks, 0, began), told
+    return Cost(what, seconds, spent, peak, peaks, 0, began), told
 
 
 class Shares:
