@@ -49,6 +49,12 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         server.stop(settings)
 
 
+@pytest.fixture
+def spark(spark_hub: Settings) -> SparkSession:
+    """A session of its own on the shared server: the one of the other lanes ends with a server that a test killed."""
+    return session.open_session(session.address(spark_hub))
+
+
 def canaries(spark: SparkSession) -> DataFrame:
     """One row that holds the canary."""
     return spark.sql(f"SELECT '{CANARY}' AS name, '2024-01' AS _period")
