@@ -61,13 +61,15 @@ def _rows(hub: Hub, table: str, staged: str | None) -> DataFrame:
     from jobs.errors import ConfigError
     from jobs.intake.delivery import DeliveryId
     from jobs.lake import tables as lake
+    from jobs.steps import stage
     from jobs.steps.stage import staging
+    from schemas.loader import load_table
 
     if staged:
         delivery = DeliveryId.parse(staged)
-        where = staging(hub, delivery, table.removeprefix(f"{delivery.source}/"))
-        if Path(where).is_dir():
-            return lake.read_staged(hub.spark, where)
+        name = table.removeprefix(f"{delivery.source}/")
+        if Path(staging(hub, delivery, name)).is_dir():
+            return stage.staged(hub, delivery, load_table(delivery.source, name))
         raise ConfigError(f"{table} of {staged} is not staged.", next_step="see `hub delivery list`")
     where = lake.path(hub.settings.lake, table)
     if lake.last_commit(hub.spark, where) is None:

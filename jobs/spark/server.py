@@ -51,7 +51,9 @@ def configuration(settings: Settings) -> dict[str, str]:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraClassPath": classpath,
-        "spark.driver.extraJavaOptions": f"-Duser.timezone=UTC -XX:+UseParallelGC -Dderby.system.home={work}",
+        # the methods that Spark generates for a table of fifty columns are larger than Java compiles by default
+        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:+UseParallelGC -XX:-DontCompileHugeMethods "
+        f"-Dderby.system.home={work}",
         "spark.connect.grpc.binding.address": settings.host,
         "spark.connect.grpc.binding.port": str(settings.spark_port),
         "spark.connect.grpc.maxInboundMessageSize": str(64 * 1024 * 1024),

@@ -1,16 +1,17 @@
 """What a row cannot know alone: is it a copy, has it a parent, was it reversed?
 
-Each function looks at key columns only, and at whole rows only where keys repeat, and returns the exceptions: one row
-per (``_file``, ``_row``) that is not simply kept. The stage joins them to its one scan of the rows; where there are
-no exceptions the engine drops the join.
+Each function looks at key columns only and returns marks: one row per (``_file``, ``_row``) that others make an
+exception. Marks are few; they lie beside the rows, which are written once.
 """
 
 from __future__ import annotations
 
+from functools import reduce
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from schemas.loader import Parent, Settle
+from schemas.loader import Parent, Settle, Table
 
 PLACE = ("_file", "_row")
 
@@ -20,13 +21,32 @@ def digest(names: tuple[str, ...] | list[str]) -> Column:
     return F.xxhash64(*[F.col(n) for n in names])
 
 
+def has_marks(table: Table) -> bool:
+    """Whether rows of the table can make an exception of each other, or of their details."""
+    return bool(table.key or table.parent)
+
+
+def marks(typed: DataFrame, table: Table, parent: DataFrame | None) -> DataFrame:
+    """One row per row that is an exception for another's sake, with the columns of ``copies``, ``orphans`` and
+    ``reversals``. ``parent``: the staged parent table with its states, if any."""
+    found = []
+    if table.key:
+        found.append(copies(typed, table.key))
+    if table.key and table.settle:
+        found.append(reversals(typed, table.settle, found[0]))
+    if table.parent and parent is not None:
+        found.append(orphans(typed, table.parent, parent))
+    together = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), found)
+    told = [c for c in together.columns if c not in PLACE]
+    return together.groupBy(*PLACE).agg(*[F.max(c).alias(c) for c in told])
+
+
 def copies(typed: DataFrame, key: tuple[str, ...]) -> DataFrame:
     """One row per row that shares its key: ``_copy`` is ``duplicate`` (a later copy, equal in every column that
     reaches the lake) or ``conflict`` (rows of this key differ: none of them can be believed)."""
-    content = [c for c in typed.columns if not c.startswith("_")]
     hashed = typed.withColumn("_hash", digest(key))
     repeated = hashed.groupBy("_hash").agg(F.count(F.lit(1)).alias("_n")).where("_n > 1").select("_hash")
-    suspects = hashed.join(F.broadcast(repeated), "_hash", "left_semi").withColumn("_content", digest(content))
+    suspects = hashed.join(F.broadcast(repeated), "_hash", "left_semi")
     same = Window.partitionBy(*key)
     return (
         suspects.withColumn("_differ", F.min("_content").over(same) != F.max("_content").over(same))

@@ -1,47 +1,42 @@
-"""The stage of one table as one pure function: typed rows in, every row with its state out."""
+"""The state of every row: what it says alone, and what others made of it."""
 
 from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.stage.marks import PLACE, copies, orphans, reversals
+from jobs.stage.marks import PLACE
 from jobs.stage.typed import spark_type
 from schemas.loader import Table
 
 KEPT, QUARANTINED, DUPLICATE, SETTLED = "kept", "quarantined", "duplicate", "settled"
 
 
-def to_staged(rows: DataFrame, table: Table, parent: DataFrame | None) -> DataFrame:
-    """One row per landed row: the lake's columns, ``_file``, ``_row``, ``_status`` (kept, quarantined, duplicate,
-    settled) and ``_reason`` (of quarantined rows).
+def with_state(rows: DataFrame, table: Table) -> DataFrame:
+    """One row per row: the lake's columns, ``_file``, ``_row``, ``_status`` (kept, quarantined, duplicate, settled),
+    ``_reason`` (of quarantined rows), ``_content``, and the answers of flagged rules where they are there.
 
-    ``rows``: as ``typed`` gives them; they are read several times, so the caller keeps them. ``parent``: the staged
-    parent table, if any.
+    ``rows``: as ``typed`` gives them, with the columns of ``marks`` where others were asked; without them, what each
+    row says alone.
     """
-    found = rows
-    copied = copies(rows, table.key) if table.key else None
-    if copied is not None:
-        found = found.join(F.broadcast(copied), list(PLACE), "left")
-    if table.parent and parent is not None:
-        found = found.join(F.broadcast(orphans(rows, table.parent, parent)), list(PLACE), "left")
-    if table.settle and copied is not None:
-        found = found.join(F.broadcast(reversals(rows, table.settle, copied)), list(PLACE), "left")
-    has = set(found.columns)
+    has = set(rows.columns)
     status, reason = _state(has)
-    added = {table.settle.quantity, *table.settle.sums} if table.settle else set()
+    summed = {c for c in has if c.startswith("_sum_")}
 
     def column(name: str) -> Column:
-        if name not in added:
+        if f"_sum_{name}" not in summed:
             return F.col(name)
-        summed = F.when(status == KEPT, F.col(f"_sum_{name}")).cast(spark_type(table.column(name)))
-        return F.coalesce(summed, F.col(name)).alias(name)
+        total = F.when(status == KEPT, F.col(f"_sum_{name}")).cast(spark_type(table.column(name)))
+        return F.coalesce(total, F.col(name))
 
-    return found.select(
-        *[column(c.name) for c in table.lake_columns],
+    names = [c.name for c in table.lake_columns]
+    return rows.select(
+        *[column(name).alias(name) for name in names],
         *PLACE,
         status.alias("_status"),
         F.when(status == QUARANTINED, reason).alias("_reason"),
+        (F.xxhash64(*[column(name) for name in names]) if summed else F.col("_content")).alias("_content"),
+        *[c for c in rows.columns if c.startswith("_ok_")],
     )
 
 

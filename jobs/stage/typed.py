@@ -55,14 +55,15 @@ def value(column: Column, csv: Csv) -> C:
     return sent.try_cast(spark_type(column))
 
 
-def reason(column: Column, csv: Csv) -> C | None:
-    """The first rule of the contract that the value breaks, null when it keeps them; None when there is no rule."""
+def reason(column: Column, made: C) -> C | None:
+    """The first rule of the contract that a value breaks, null when it keeps them; None when there is no rule.
+    ``made``: the value in the lake's type."""
     sent = text(column)
     found: list[tuple[C, str]] = []
     if column.required:
         found.append((sent.isNull(), "missing"))
     if column.type != "string" and not column.pseudonym:
-        found.append((sent.isNotNull() & value(column, csv).isNull(), "unparsable"))
+        found.append((sent.isNotNull() & made.isNull(), "unparsable"))
     if column.length and column.type in ("string", "integer", "bigint"):
         digits = F.length(F.ltrim(sent, F.lit("-"))) if column.type != "string" else F.length(sent)
         found.append((digits > column.length, "too_long"))
@@ -83,15 +84,20 @@ def first_of(cases: list[tuple[C, str]]) -> C:
 
 
 def typed(raw: DataFrame, table: Table, csv: Csv) -> DataFrame:
-    """One row per landed row: the lake's columns typed and pseudonymised, ``_file``, ``_row`` and ``_reason``."""
-    reasons = [r for r in (reason(c, csv) for c in table.columns) if r is not None]
+    """One row per landed row: the lake's columns typed and pseudonymised, ``_file``, ``_row``, ``_reason``, and
+    ``_content``, a 64-bit hash of the lake's columns."""
+    # in two steps, so that the engine reads a value as its type once, for the lake and for its reason
+    made = {c.name: f"_made_{c.name}" for c in table.columns}
+    both = raw.select("*", *[value(c, csv).alias(made[c.name]) for c in table.columns])
+    reasons = [r for r in (reason(c, F.col(made[c.name])) for c in table.columns) if r is not None]
     if table.identity:
         status = table.column(table.identity)
         unsure = [(F.col(status.name) == v, f"identity:{v}") for v in status.values if v != "ok"]
         reasons.insert(0, first_of(unsure))
-    return raw.select(
-        *[value(c, csv).alias(c.name) for c in table.lake_columns],
+    return both.select(
+        *[F.col(made[c.name]).alias(c.name) for c in table.lake_columns],
         "_file",
         "_row",
         (F.coalesce(*reasons) if reasons else F.lit(None).cast("string")).alias("_reason"),
+        F.xxhash64(*[made[c.name] for c in table.lake_columns]).alias("_content"),
     )

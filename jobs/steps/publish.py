@@ -12,7 +12,7 @@ from jobs.quality.counters import kept
 from jobs.spark.session import safely
 from jobs.steps.gate import require_passed
 from jobs.steps.hub import Hub
-from jobs.steps.stage import Progress, staged_content, staging
+from jobs.steps.stage import Progress, staged, staged_content, staging
 from schemas.loader import load_source, load_table
 
 
@@ -20,6 +20,8 @@ def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) ->
     """Publishes a delivery that passed its gate. Every table's commit names the delivery and a sum of its rows: the
     same rows again change nothing, others (a rule or a contract was mended) replace the month."""
     from pyspark.sql import functions as F
+
+    from jobs.stage.marks import PLACE
 
     spark = hub.spark
     state = records.delivery_state(hub.engine, delivery)
@@ -42,7 +44,8 @@ def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) ->
         if commits and lake.is_same(commits[0][1], told):
             return one_name, commits[0][0]  # these very rows are there, and nothing replaced them since
         with safely(f"publish of {one_name}"):
-            rows = kept(lake.read_staged(spark, staging(hub, delivery, name))).drop("_status", "_reason")
+            table = load_table(delivery.source, name)
+            rows = kept(staged(hub, delivery, table)).select(*[c.name for c in table.lake_columns], *PLACE)
             done = lake.replace(
                 spark,
                 rows.withColumn("_period", F.lit(delivery.period)),
@@ -50,7 +53,7 @@ def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) ->
                 f"_period = '{delivery.period}'",
                 told,
                 partition_by=["_period"],
-                stats=load_table(delivery.source, name).stats,
+                stats=table.stats,
                 new=newest is None and not commits,
             )
         if progress:

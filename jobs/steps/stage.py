@@ -12,13 +12,16 @@ from jobs.intake.delivery import DeliveryId
 from jobs.lake import tables as lake
 from jobs.spark.session import safely
 from jobs.steps.hub import Hub
-from schemas.loader import Table, load_source, load_tables
+from schemas.loader import Table, load_source, load_table, load_tables
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 Progress = Callable[[str], None]
 STATES = ("kept", "quarantined", "duplicate", "settled")
+ROWS, MARKS = "rows", "marks"
+"""Folders of a staged table: its rows as each says alone, written once, and what others make of a few of them."""
+CONTENT = "content"
 
 
 def staging(hub: Hub, delivery: DeliveryId, table: str = "") -> str:
@@ -71,57 +74,102 @@ def _last(hub: Hub, delivery: DeliveryId, state: str, step: str) -> dict[str, An
     raise UnexpectedState(f"{delivery} was not {state}.", next_step=f"run `hub delivery {step}` first")
 
 
+def staged(hub: Hub, delivery: DeliveryId, table: Table) -> DataFrame:
+    """The rows of a staged table with their states, as ``with_state`` gives them."""
+    from pyspark.sql import functions as F
+
+    from jobs.stage.marks import PLACE, has_marks
+    from jobs.stage.rows import with_state
+
+    where = staging(hub, delivery, table.table)
+    rows = lake.read_staged(hub.spark, f"{where}/{ROWS}")
+    if has_marks(table):
+        rows = rows.join(F.broadcast(lake.read_staged(hub.spark, f"{where}/{MARKS}")), list(PLACE), "left")
+    return with_state(rows, table)
+
+
 def _stage_table(
     hub: Hub, delivery: DeliveryId, table: Table, files: list[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], str]:
-    """Writes one staged table: its books, and the number and a sum of the rows kept; all from the same pass."""
+    """Writes one staged table, and its marks beside it: its books, and the number and a sum of the rows kept.
+
+    What each row says alone is counted in the pass that writes it. The few rows that others make an exception are then
+    taken out of those counts and put into the counts where they belong.
+    """
     from pyspark.sql import functions as F
     from pyspark.sql.observation import Observation
 
     from jobs.quality import counters
     from jobs.quality.rules import load_rules
-    from jobs.stage.rows import KEPT, to_staged
+    from jobs.stage.marks import has_marks
+    from jobs.stage.rows import KEPT, with_state
     from jobs.stage.typed import typed
 
-    name = f"{delivery.source}/{table.table}"
+    name, where = f"{delivery.source}/{table.table}", staging(hub, delivery, table.table)
     raw = landed(hub, delivery, table)
-    parent = lake.read_staged(hub.spark, staging(hub, delivery, table.parent.table)) if table.parent else None
     rules = load_rules(name)
 
     def staged_kept(other: str) -> DataFrame:
-        return counters.kept(lake.read_staged(hub.spark, staging(hub, delivery, other.partition("/")[2])))
+        return counters.kept(staged(hub, delivery, load_table(*other.split("/"))))
 
-    seen = Observation("stage")
     kept = F.col("_status") == KEPT
-    content = F.bit_xor(F.when(kept, F.xxhash64(*[c.name for c in table.lake_columns]))).alias("content")
+    content = F.bit_xor(F.when(kept, F.col("_content"))).alias(CONTENT)
     counted = [content, *counters.counters(rules, kept), *_file_counters(files)]
-    with _on_disk(typed(raw, table, load_source(delivery.source).csv)) as rows:
-        marked = counters.annotate(to_staged(rows, table, parent), rules, staged_kept)
-        flags = [c for c in marked.columns if c.startswith("_ok_")]
-        observed = marked.observe(seen, *counted).drop(*flags)
-        staged = lake.write_staged(hub.spark, observed, staging(hub, delivery, table.table))
-    found = seen.get
+    seen = Observation("stage")
+    alone = with_state(
+        counters.annotate(typed(raw, table, load_source(delivery.source).csv), rules, staged_kept), table
+    )
+    rows = lake.write_staged(hub.spark, alone.observe(seen, *counted).drop("_status"), f"{where}/{ROWS}")
+    found = dict(seen.get)
+    if has_marks(table):
+        found = _corrected(hub, delivery, table, rows, counted, found)
+    after = staged(hub, delivery, table)
     quarantined = sum(found[f"f/{i}/quarantined"] for i in range(len(files)))
-    reasons = _reasons(staged) if quarantined else {}
+    reasons = _reasons(after) if quarantined else {}
     books = [
         _book(f, {s: found[f"f/{i}/{s}"] for s in STATES}, reasons.get(f["file"], {})) for i, f in enumerate(files)
     ]
     if quarantined:
-        _seal_quarantine(hub, delivery, table, raw, staged)
+        _seal_quarantine(hub, delivery, table, raw, after)
     malformed = sum(f["malformed"] for f in files)
     landed_rows = sum(b["rows_in"] for b in books)
     extra = {"quarantined": (quarantined + malformed, landed_rows)}
     extra |= {s: (sum(found[f"f/{i}/{s}"] for i in range(len(files))), landed_rows) for s in ("duplicate", "settled")}
     rows_kept = sum(b["rows_published"] for b in books)
-    counts = counters.counts(rules, found, staged, extra, rows=rows_kept)
+    counts = counters.counts(rules, found, after, extra, rows=rows_kept)
     records.set_counts(hub.engine, delivery, name, counts)
-    return books, f"{rows_kept}:{found['content']}"
+    return books, f"{rows_kept}:{found[CONTENT]}"
+
+
+def _corrected(
+    hub: Hub, delivery: DeliveryId, table: Table, rows: DataFrame, counted: list[Column], found: dict[str, int]
+) -> dict[str, int]:
+    """Writes the marks of a table; the counts of its rows as the marks make them. ``found``: of the rows alone."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.observation import Observation
+
+    from jobs.stage.marks import PLACE, marks
+    from jobs.stage.rows import with_state
+
+    parent = staged(hub, delivery, load_table(delivery.source, table.parent.table)) if table.parent else None
+    number = Observation("marks")
+    told = marks(rows, table, parent).coalesce(1).observe(number, F.count(F.lit(1)).alias("n"))
+    written = lake.write_staged(hub.spark, told, f"{staging(hub, delivery, table.table)}/{MARKS}")
+    if not number.get["n"]:
+        return found
+    with _on_disk(rows.join(F.broadcast(written), list(PLACE))) as few:
+        before, after = (with_state(few.select(*c), table).agg(*counted).collect() for c in (rows.columns, ["*"]))
+    was, now = before[0], after[0]
+    return {
+        n: (found[n] or 0) ^ (was[n] or 0) ^ (now[n] or 0) if n == CONTENT else found[n] - was[n] + now[n]
+        for n in found
+    }
 
 
 @contextmanager
 def _on_disk(rows: DataFrame) -> Iterator[DataFrame]:
-    """Rows that are made once however often they are read: copies and reversals look at them again. They lie in the
-    server's local directory, encrypted with its own key, until the end."""
+    """Rows that are made once however often they are read. They lie in the server's local directory, encrypted with its
+    own key, until the end."""
     from pyspark.storagelevel import StorageLevel
 
     held = rows.persist(StorageLevel.DISK_ONLY)

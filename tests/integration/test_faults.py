@@ -158,7 +158,7 @@ def test_a_month_taken_in_again_under_a_mended_rule_is_replaced(
     """Only the tables whose rows differ get a new version, and the next build takes the month in again."""
     from pyspark.sql import functions as F
 
-    from jobs.stage import rows as rules
+    from jobs.stage import typed as rules
 
     world, delivery = small("pmsi_mco"), DeliveryId("pmsi_mco", MONTH, 1)
     shutil.rmtree(delivery.under(world.settings.outboxes).parent.parent / "2024-02")
@@ -177,20 +177,15 @@ def test_a_month_taken_in_again_under_a_mended_rule_is_replaced(
     assert again()["versions"] == first["versions"]
     assert records.pending_deliveries(engine) == []
 
-    lawful, acts = rules.to_staged, load_table("pmsi_mco", "t_mcoaaa")
+    lawful = rules.value
 
-    def mended(raw: Any, table: Any, *others: Any) -> Any:
-        staged = lawful(raw, table, *others)
-        first_row = F.col("_row") == F.lit(1)
-        return (
-            staged.withColumn("MOD_ACT", F.when(first_row, "9").otherwise(F.col("MOD_ACT")))
-            if table == acts
-            else staged
-        )
+    def mended(column: Any, csv: Any) -> Any:
+        sound = lawful(column, csv)
+        return F.when(F.col("_row") == F.lit(1), "9").otherwise(sound) if column.name == "MOD_ACT" else sound
 
     before = rows_of(world, "pmsi_mco/t_mcoaaa")
     with monkeypatch.context() as patch:
-        patch.setattr(rules, "to_staged", mended)
+        patch.setattr(rules, "value", mended)
         changed = again()["versions"]
     assert changed == first["versions"] | {"pmsi_mco/t_mcoaaa": 1}
     assert len(set(rows_of(world, "pmsi_mco/t_mcoaaa")) - set(before)) == 1

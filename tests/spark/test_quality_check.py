@@ -92,8 +92,10 @@ def test_of_a_staged_table_the_kept_rows_are_checked(put: Callable[[str, list[An
     columns = load("ville/problem").lake_columns
     schema = ", ".join(f"{c.name} {'binary' if c.pseudonym else types.get(c.type, c.type)}" for c in columns)
     row = [None if c.name != "code" else "A01" for c in columns]
-    rows = [(*row, "kept")] * 3 + [(*row, "quarantined")]
-    put("staging/ville/2024-03/v1/problem", rows, schema + ", _status string")
+    told = ", _file string, _row bigint, _reason string, _content bigint"
+    rows = [(*row, "a.csv", n, None, n) for n in range(3)] + [(*row, "a.csv", 3, "code:type", 3)]
+    put("staging/ville/2024-03/v1/problem/rows", rows, schema + told)
+    put("staging/ville/2024-03/v1/problem/marks", [], "_file string, _row bigint, _copy string")
     found, _ = check("ville/problem", "--staged", "ville/2024-03/v1")
     quarantined = [r.id for r in load_rules("ville/problem") if r.of == "quarantined"]
     assert {found[q][1:] for q in quarantined} == {(1, 4)}

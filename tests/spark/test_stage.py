@@ -6,7 +6,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.stage.rows import to_staged
+from jobs.stage.marks import PLACE, marks
+from jobs.stage.rows import with_state
 from jobs.stage.typed import typed
 from schemas.loader import Csv, Table
 from tests.spark.tables import check, table
@@ -52,6 +53,10 @@ DETAILS = Table.model_validate(
 def landed(spark: SparkSession, contract: Table, text: str) -> DataFrame:
     kinds = {c.name: "string" for c in contract.columns} | {"_file": "string", "_row": "bigint"}
     return table(spark, text, kinds).fillna({"_file": "a.csv"})
+
+
+def to_staged(rows: DataFrame, contract: Table, parent: DataFrame | None) -> DataFrame:
+    return with_state(rows.join(marks(rows, contract, parent), list(PLACE), "left"), contract)
 
 
 def test_every_row_gets_its_type_or_its_reason(spark: SparkSession) -> None:
