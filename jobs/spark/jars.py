@@ -20,7 +20,15 @@ DELTA = {
 }
 GROUP = "io.delta"
 JAVA_SOURCES = Path(__file__).resolve().parent / "java"
-COMPILED_AGAINST = ("spark-sql", "spark-connect_", "spark-common", "hadoop-client-api", "parquet-", "scala-library")
+COMPILED_AGAINST = (
+    "spark-core",
+    "spark-sql",
+    "spark-connect_",
+    "spark-common",
+    "hadoop-client-api",
+    "parquet-",
+    "scala-library",
+)
 JAVAC = ("-m", "jdk.compiler/com.sun.tools.javac.Main")
 
 

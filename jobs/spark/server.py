@@ -53,7 +53,9 @@ def configuration(settings: Settings) -> dict[str, str]:
         "spark.driver.extraClassPath": classpath,
         # the methods that Spark generates for a table of fifty columns are larger than Java compiles by default
         "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:+UseParallelGC -XX:-DontCompileHugeMethods "
-        f"-Dderby.system.home={work}",
+        f"-XX:ReservedCodeCacheSize=512m -Dderby.system.home={work}",
+        # one table takes dozens of generated classes: with the hundred that Spark keeps, none is there a table later
+        "spark.sql.codegen.cache.maxEntries": "2000",
         "spark.connect.grpc.binding.address": settings.host,
         "spark.connect.grpc.binding.port": str(settings.spark_port),
         "spark.connect.grpc.maxInboundMessageSize": str(64 * 1024 * 1024),
