@@ -7,7 +7,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -25,6 +24,9 @@ from schemas.loader import load_table
 
 PLAIN = "hub, lake in clear"
 ENGINES = (OURS, *PEERS)
+WARM_UPS, WARM_UP_ROWS = 3, 500_000
+"""Runs of the hub alone, on at most so many lines, before the rounds: a hub's server runs for weeks, and Java compiles
+what it has seen often."""
 APART = ("prepare", "imports")
 """Steps that are paid once a hub or once a process: shown, not part of the job."""
 OF_LAKE = ("spark.hadoop.parquet.encryption.uniform.key", "spark.io.encryption.enabled")
@@ -36,13 +38,22 @@ Run = dict[str, Any]
 def run(settings: Settings, rows: int, rounds: int, seed: int, *, plain: bool, tell: Progress) -> dict[str, Any]:
     """Measures one size and returns all of it: machine, data, every run of every engine.
 
-    One warm-up of each engine, then ``rounds`` rounds, each starting with another engine. ``plain``: afterwards the
+    The server is warmed first, then one warm-up of each engine, then ``rounds`` rounds, each starting with another
+    engine. ``plain``: afterwards the
     hub alone on a server that does not encrypt the lake. Raises ``UnexpectedState`` when two engines disagree.
     """
     root = settings.root / "bench"
     data = make(root / "data", rows, seed, tell)
     runs: list[Run] = []
+    small = make(root / "data", min(rows, WARM_UP_ROWS), seed, tell)
+
+    def warm_up(at: Settings, pid: int) -> None:
+        for number in range(WARM_UPS):
+            tell(f"warming the server, {number + 1} of {WARM_UPS}")
+            _one("warm-up", OURS, 0, small, at, pid, lambda _: None)
+
     with server(settings, root / "server", data) as (at, pid):
+        warm_up(at, pid)
         for number in range(rounds + 1):
             turn = number % len(ENGINES)
             for engine in ENGINES[turn:] + ENGINES[:turn]:
@@ -52,6 +63,7 @@ def run(settings: Settings, rows: int, rounds: int, seed: int, *, plain: bool, t
         versions = machine.describe(at)
     if plain:
         with server(settings, root / "server", data, in_clear=True) as (at, pid):
+            warm_up(at, pid)
             runs += [_one(PLAIN, OURS, number, data, at, pid, tell) for number in range(rounds + 1)]
     require_equal(data, runs)
     told = {
@@ -120,18 +132,18 @@ def server(settings: Settings, home: Path, data: Data, *, in_clear: bool = False
     pid = spark.start(at, {k: v for k, v in conf.items() if k not in OF_LAKE} if in_clear else conf)
     try:
         spark.wait(at)
+        asking = session.connect(at)
         try:
-            selftest.prove_encrypted(session.connect(at), at)
+            selftest.prove_encrypted(asking, at)
             refused = False
         except StorageError:
             refused = True
+        asking.stop()
         if refused != in_clear:
             raise UnexpectedState("The bench's Spark server is not as it should be: its self-test says otherwise.")
         yield at, pid
     finally:
         spark.stop(at)
-        while spark.ready(at):  # its last threads may hold the port a moment longer
-            time.sleep(0.2)
 
 
 def pseudonym_share(at: Settings, data: Data, home: Path) -> dict[str, float]:
@@ -163,6 +175,7 @@ def pseudonym_share(at: Settings, data: Data, home: Path) -> dict[str, float]:
         for name, contract in (("with", table), ("without", plain)):
             typed(raw, contract, load_source(SOURCE).csv).write.format("noop").mode("overwrite").save()
             clock.lap(name)
+    hub.spark.stop()
     cpu = {n: statistics.median(c.cpu for c in clock.steps if c.step == n) for n in ("with", "without")}
     shutil.rmtree(home, ignore_errors=True)
     return cpu

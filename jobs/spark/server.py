@@ -226,6 +226,9 @@ def stop(settings: Settings, seconds: float = 20) -> None:
                 time.sleep(0.1)
             if not running(settings):
                 break
+        end = time.monotonic() + 5.0
+        while ready(settings) and time.monotonic() < end:  # its last threads hold the port a moment longer
+            time.sleep(0.1)
     (settings.run / "spark.pid").unlink(missing_ok=True)
 
 
