@@ -39,8 +39,8 @@ def run(settings: Settings, rows: int, rounds: int, seed: int, *, plain: bool, t
     """Measures one size and returns all of it: machine, data, every run of every engine.
 
     The server is warmed first, then one warm-up of each engine, then ``rounds`` rounds, each starting with another
-    engine. ``plain``: afterwards the
-    hub alone on a server that does not encrypt the lake. Raises ``UnexpectedState`` when two engines disagree.
+    engine. ``plain``: afterwards the hub alone on a server that does not encrypt the lake. Raises ``UnexpectedState``
+    when two engines disagree.
     """
     root = settings.root / "bench"
     data = make(root / "data", rows, seed, tell)

@@ -61,15 +61,14 @@ def _rows(hub: Hub, table: str, staged: str | None) -> DataFrame:
     from jobs.errors import ConfigError
     from jobs.intake.delivery import DeliveryId
     from jobs.lake import tables as lake
-    from jobs.steps import stage
+    from jobs.steps.stage import staged as staged_rows
     from jobs.steps.stage import staging
-    from schemas.loader import load_table
+    from schemas.loader import load
 
     if staged:
         delivery = DeliveryId.parse(staged)
-        name = table.removeprefix(f"{delivery.source}/")
-        if Path(staging(hub, delivery, name)).is_dir():
-            return stage.staged(hub, delivery, load_table(delivery.source, name))
+        if Path(staging(hub, delivery, table.removeprefix(f"{delivery.source}/"))).is_dir():
+            return staged_rows(hub, delivery, load(table))
         raise ConfigError(f"{table} of {staged} is not staged.", next_step="see `hub delivery list`")
     where = lake.path(hub.settings.lake, table)
     if lake.last_commit(hub.spark, where) is None:

@@ -12,10 +12,10 @@ from jobs.intake.delivery import DeliveryId
 from jobs.lake import tables as lake
 from jobs.spark.session import safely
 from jobs.steps.hub import Hub
-from schemas.loader import Table, load_source, load_table, load_tables
+from schemas.loader import Table, load, load_source, load_table, load_tables
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, Row
 
 Progress = Callable[[str], None]
 STATES = ("kept", "quarantined", "duplicate", "settled")
@@ -110,7 +110,7 @@ def _stage_table(
     rules = load_rules(name)
 
     def staged_kept(other: str) -> DataFrame:
-        return counters.kept(staged(hub, delivery, load_table(*other.split("/"))))
+        return counters.kept(staged(hub, delivery, load(other)))
 
     kept = F.col("_status") == KEPT
     content = F.bit_xor(F.when(kept, F.col("_content"))).alias(CONTENT)
@@ -157,9 +157,12 @@ def _corrected(
     written = lake.write_staged(hub.spark, told, f"{staging(hub, delivery, table.table)}/{MARKS}")
     if not number.get["n"]:
         return found
+
+    def count(some: DataFrame) -> Row:
+        return with_state(some, table).agg(*counted).collect()[0]  # an aggregate: one row of counts
+
     with _on_disk(rows.join(F.broadcast(written), list(PLACE))) as few:
-        before, after = (with_state(few.select(*c), table).agg(*counted).collect() for c in (rows.columns, ["*"]))
-    was, now = before[0], after[0]
+        was, now = count(few.select(*rows.columns)), count(few)
     return {
         n: (found[n] or 0) ^ (was[n] or 0) ^ (now[n] or 0) if n == CONTENT else found[n] - was[n] + now[n]
         for n in found
