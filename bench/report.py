@@ -32,10 +32,10 @@ def save(kind: str, size: int, told: Told) -> Path:
     return target
 
 
-def kept(kind: str) -> list[dict[str, Any]]:
+def kept(kind: str, folder: Path = HERE / "results") -> list[dict[str, Any]]:
     """The measurements of a kind, smallest first."""
-    found = [json.loads(p.read_text("utf-8")) for p in (HERE / "results").glob(f"{kind}-*.json")]
-    return sorted(found, key=lambda t: t.get("rows") or t.get("persons"))
+    paths = sorted(folder.glob(f"{kind}-*.json"), key=lambda p: int(p.stem.rpartition("-")[2]))
+    return [json.loads(p.read_text("utf-8")) for p in paths]
 
 
 def render(ingests: Sequence[Told], pipelines: Sequence[Told]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from bench.report import goals, ingest, render, table
+from bench.report import goals, ingest, kept, render, table
 from bench.report_pipeline import covered, pipeline
 
 MACHINE = {
@@ -69,6 +71,13 @@ def test_a_size_is_written_with_its_machine_and_its_load() -> None:
 def test_sizes_are_compared_when_there_are_several() -> None:
     assert "Peak memory over sizes" not in render([told()], [])
     assert "Peak memory over sizes" in render([told(), told()], [])
+
+
+def test_kept_figures_come_back_smallest_first(tmp_path: Path) -> None:
+    for size in (20_000, 5_000, 100_000):
+        (tmp_path / f"pipeline-{size}.json").write_text(json.dumps({"persons": size, "rows": {"dcir/x": size}}))
+    (tmp_path / "ingest-7.json").write_text(json.dumps({"rows": 7}))
+    assert [t["persons"] for t in kept("pipeline", tmp_path)] == [5_000, 20_000, 100_000]
 
 
 def test_the_whole_path_says_what_airflow_adds() -> None:
