@@ -45,9 +45,11 @@ def render(ingests: Sequence[Told], pipelines: Sequence[Told]) -> str:
     if len(ingests) > 1:
         parts += sizes(ingests)
     if pipelines:
-        from bench.report_pipeline import pipeline
+        from bench import report_pipeline
 
-        parts += [part for told in pipelines for part in pipeline(told)]
+        parts += [part for told in pipelines for part in report_pipeline.pipeline(told)]
+        if len(pipelines) > 1:
+            parts += report_pipeline.sizes(pipelines)
     return "\n\n".join(parts) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -48,11 +48,9 @@ def by_hand(told: Told) -> str:
 
 def by_airflow(told: Told) -> list[str]:
     """Airflow beside the same commands without it."""
-    ran, steps = told["by_airflow"], told["by_hand"]["steps"]
-    hand = [s for s in steps if s["step"] != "start spark"]
-    start = next(s for s in steps if s["step"] == "start spark")
-    spark = sum(v for k, v in ran["cpu"].items() if k == "spark")
-    rest = sum(v for k, v in ran["cpu"].items() if k.startswith("airflow"))
+    ran, hand = told["by_airflow"], commands(told)
+    start = next(s for s in told["by_hand"]["steps"] if s["step"] == "start spark")
+    spark, rest = cpu_of(ran)
     seconds, cpu = sum(s["seconds"] for s in hand), sum(s["cpu"] for s in hand)
     busy = covered([(t["began"], t["ended"]) for t in ran["tasks"]])
     more = spark + rest - cpu
@@ -74,6 +72,33 @@ def by_airflow(told: Told) -> list[str]:
         f" start-up: {start['seconds'] / whole:.0%} of the wall of a hub that starts for this alone."
         f" {len(ran['tasks'])} tasks; peak memory of everything together {ran['peak'] / GIB:.1f} GiB.",
     ]
+
+
+def sizes(pipelines: Sequence[Told]) -> list[str]:
+    """Cost of the whole path over populations, servers running: what is fixed and what grows."""
+    rows = []
+    for told in pipelines:
+        delivered, hand = sum(told["rows"].values()), commands(told)
+        seconds, cpu = sum(s["seconds"] for s in hand), sum(s["cpu"] for s in hand)
+        peak = max(s["peak"] + s["peak_servers"] for s in hand) / GIB
+        row = [f"{told['persons']:,}", f"{delivered:,}", f"{seconds:.0f}", f"{cpu:.0f}", f"{delivered / seconds:,.0f}"]
+        row.append(f"{peak:.1f}")
+        if ran := told.get("by_airflow"):
+            row += [f"{ran['seconds']:.0f}", f"{sum(cpu_of(ran)):.0f}", f"{ran['peak'] / GIB:.1f}"]
+        rows.append(row + [""] * (9 - len(row)))
+    head = ["persons", "rows", "by hand s", "CPU-s", "rows/s", "peak GiB", "by Airflow s", "CPU-s", "peak GiB"]
+    return ["## Whole path over sizes", table(head, rows)]
+
+
+def commands(told: Told) -> list[Told]:
+    """The steps by hand, once the Spark server runs."""
+    return [s for s in told["by_hand"]["steps"] if s["step"] != "start spark"]
+
+
+def cpu_of(ran: Told) -> tuple[float, float]:
+    """CPU seconds of the Spark server, and of Airflow with the commands of its tasks."""
+    spark = sum(v for k, v in ran["cpu"].items() if k == "spark")
+    return spark, sum(v for k, v in ran["cpu"].items() if k.startswith("airflow"))
 
 
 def covered(spans: list[tuple[str, str]]) -> float:

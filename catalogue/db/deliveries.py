@@ -128,6 +128,15 @@ def delivery_state(engine: Engine, delivery_id: object) -> str | None:
         return _state(session, str(delivery_id))
 
 
+def publishing_order(session: Session) -> list[str]:
+    """Deliveries that were ever published, first one first: of every source and period the lake holds the last one's
+    rows."""
+    # a delivery is published once, by its first such event: a run that finds it published may say so again
+    first = func.min(Event.id)
+    query = select(Event.delivery_id).where(Event.state == "published").group_by(Event.delivery_id).order_by(first)
+    return list(session.scalars(query))
+
+
 def set_books(engine: Engine, delivery_id: object, books: Iterable[Mapping[str, Any]]) -> None:
     """Replace the books of a delivery, one entry per file: ``table, file, rows_in, rows_published, rows_duplicate,
     rows_settled, rows_quarantined: {reason: rows}``.
@@ -179,10 +188,13 @@ def _must_balance(row: Book) -> None:
 def list_deliveries(
     engine: Engine, source: str | None = None, period: str | None = None, delivery_id: str | None = None
 ) -> list[Record]:
-    """One record per delivery, by source, period and version: ``id, source, period, version, state, reason, rows_in,
-    rows_published, rows_quarantined {reason: rows}, rows_duplicate, rows_settled, tables {table: the same counts}``.
+    """One record per delivery, by source, period and version: ``id, source, period, version, state, reason, in_lake,
+    replaced_by, rows_in, rows_published, rows_quarantined {reason: rows}, rows_duplicate, rows_settled,
+    tables {table: the same counts}``.
 
-    Rows are zero until the delivery was staged.
+    Rows are zero until the delivery was staged. ``in_lake``: the lake holds rows of this delivery, which is also true
+    of one that was published and is being taken in again, or was refused then. ``replaced_by``: the delivery whose rows
+    stand in the lake where those of this one stood.
     """
     query = select(Delivery).order_by(Delivery.source, Delivery.period, Delivery.version)
     for column, value in ((Delivery.source, source), (Delivery.period, period), (Delivery.id, delivery_id)):
@@ -192,9 +204,12 @@ def list_deliveries(
         deliveries = session.scalars(query).all()
         last = select(func.max(Event.id)).group_by(Event.delivery_id)
         events = {e.delivery_id: e for e in session.scalars(select(Event).where(Event.id.in_(last)))}
+        published = publishing_order(session)
         books: dict[str, list[Book]] = {}
         for book in session.scalars(select(Book).order_by(Book.table_name, Book.file)):
             books.setdefault(book.delivery_id, []).append(book)
+    held = {split_id(d)[:2]: d for d in published}
+    gone = set(published) - set(held.values())
     return [
         {
             "id": d.id,
@@ -203,6 +218,8 @@ def list_deliveries(
             "version": d.version,
             "state": events[d.id].state,
             "reason": events[d.id].reason,
+            "in_lake": held.get((d.source, d.period)) == d.id,
+            "replaced_by": held[d.source, d.period] if d.id in gone else None,
             **_sum(books.get(d.id, [])),
             "tables": {
                 t: _sum([b for b in books.get(d.id, []) if b.table_name == t])

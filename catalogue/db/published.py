@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from catalogue.db.deliveries import now, split_id
+from catalogue.db.deliveries import now, publishing_order, split_id
 from catalogue.db.engine import one_at_a_time, reading, writing
 from catalogue.db.models import (
     Build,
@@ -44,15 +44,9 @@ def published_deliveries(engine: Engine) -> list[str]:
 
 
 def _published(session: Session) -> list[str]:
-    events = session.execute(
-        select(Event.delivery_id, func.min(Event.id)).where(Event.state == "published").group_by(Event.delivery_id)
-    )
-    # a delivery is published once, by its first such event: a run that finds it published may say so again
-    newest: dict[tuple[str, str], tuple[int, str]] = {}
-    for delivery, at in sorted(events, key=lambda e: e[1]):
-        source, period, _ = split_id(delivery)
-        newest[source, period] = (at, delivery)
-    return [delivery for _, delivery in sorted(newest.values())]
+    every = publishing_order(session)
+    newest = {split_id(d)[:2]: d for d in every}
+    return [d for d in every if newest[split_id(d)[:2]] == d]
 
 
 def latest_published(engine: Engine, source: str, period: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Param
 
 from dags.lib.failures import POLICY
+from jobs.intake.delivery import PERIOD
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.hitl import HITLUser
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 OWNER = "data-engineering"
 STEWARDS: list[HITLUser] = [{"id": "steward", "name": "steward"}]
 """Airflow users who may answer a gate's question."""
-MONTH = r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$"
+MONTH = f"^{PERIOD}$"
 
 AGAIN = "{{ '--again' if params.again else '--no-again' }}"
 """The form's switch as a command's option."""

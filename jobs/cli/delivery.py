@@ -17,8 +17,9 @@ app = typer.Typer(
 Source = Annotated[str, typer.Option(help="Source, as in schemas/sources: dcir, pmsi_mco, ville.")]
 Period = Annotated[str, typer.Option(help="Month, YYYY-MM.")]
 Delivery = Annotated[str, typer.Argument(help="Delivery, <source>/<YYYY-MM>/v<n>.")]
-BOOK = ("table", "file", "rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
-COLUMNS = ("id", "state", "reason", "rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
+ROWS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
+BOOK = ("table", "file", *ROWS)
+COLUMNS = ("id", "state", "in_lake", "reason", *ROWS)
 
 
 def _hub() -> Hub:  # type: ignore[name-defined]  # noqa: F821
@@ -61,6 +62,10 @@ def show_(
         typer.echo(f"{event['at']:%Y-%m-%d %H:%M:%S}  {event['state']:10}  {event['reason'] or ''}".rstrip())
         for detail in filter(None, ((event["detail"] or {}).get("said"), event["run"] and f"in {event['run']}")):
             typer.echo(f"{'':21}{detail}")
+    if found["replaced_by"]:
+        typer.echo(f"The lake holds the rows of {found['replaced_by']} instead.")
+    elif found["in_lake"] and found["state"] != "published":
+        typer.echo("The lake holds its rows as they were published before.")
     books = [{**b, "rows_quarantined": b["rows_quarantined"] or 0} for b in found["books"]]
     show.table(books, BOOK, empty="It has no books yet: they come with its stage.", as_json=False)
 

@@ -44,4 +44,6 @@ def cell(value: object) -> str:
         return ""
     if isinstance(value, Mapping):
         return ", ".join(f"{k} {v}" for k, v in value.items())
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from jobs.errors import ConfigError
 
+PERIOD = r"(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])"
+"""Pattern of a month, ``YYYY-MM``."""
 _SOURCE = re.compile(r"[a-z][a-z0-9_]{0,30}", re.ASCII)
-_PERIOD = re.compile(r"(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])", re.ASCII)
 _VERSION = re.compile(r"v([1-9][0-9]{0,4})", re.ASCII)
 
 
@@ -23,7 +24,7 @@ class DeliveryId:
     version: int
 
     def __post_init__(self) -> None:
-        if not (_SOURCE.fullmatch(self.source) and _PERIOD.fullmatch(self.period) and 1 <= self.version <= 99_999):
+        if not (_SOURCE.fullmatch(self.source) and re.fullmatch(PERIOD, self.period) and 1 <= self.version <= 99_999):
             raise ConfigError(
                 "This is not the name of a delivery.",
                 reason="bad_delivery_id",

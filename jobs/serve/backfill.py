@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobs.errors import ConfigError, HubError, ServerUnavailable
+from jobs.intake.delivery import PERIOD
 from jobs.serve.rest import AirflowClient
 
-MONTH = re.compile(r"(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])", re.ASCII)
 MOST_MONTHS = 240
 LOOK_EVERY = 2.0
 ENDED = ("success", "failed")
@@ -20,7 +20,7 @@ Tell = Callable[[str], None]
 
 def months_between(first: str, last: str) -> list[str]:
     """Every month from ``first`` to ``last``, both included. Raises ``ConfigError`` for what is no such range."""
-    if not (MONTH.fullmatch(first) and MONTH.fullmatch(last)):
+    if not (re.fullmatch(PERIOD, first) and re.fullmatch(PERIOD, last)):
         raise ConfigError("A month is written YYYY-MM.", reason="bad_month", next_step="for example --from 2024-03")
     begin, end = (int(m[:4]) * 12 + int(m[5:]) - 1 for m in (first, last))
     if not 0 <= end - begin < MOST_MONTHS:

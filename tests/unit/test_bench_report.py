@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import goals, ingest, kept, render, table
-from bench.report_pipeline import covered, pipeline
+from bench.report_pipeline import covered, pipeline, sizes
 
 MACHINE = {
     "day": "2024-01-01", "processor": "P", "cores": 2, "memory": 2**33, "python": "3", "java": "17", "heap": "2g",
@@ -100,6 +100,10 @@ def test_the_whole_path_says_what_airflow_adds() -> None:
     assert "| stage | 1 | 10.0 | 11% | 10.0 | 100 |" in text
     assert "Share of Airflow: 50% of the CPU" in text
     assert "50% of the wall (no task at work)" in text
+    # servers running: without the start of Spark, without the catalogue
+    assert "| 500 | 1,000 | 90 | 90 | 11 | 0.0 | 120 | 180 | 4.0 |" in "\n".join(sizes([figures, figures]))
+    del figures["by_airflow"]
+    assert "| 500 | 1,000 | 90 | 90 | 11 | 0.0 |  |  |  |" in "\n".join(sizes([figures, figures]))
 
 
 def test_spans_that_overlap_count_once() -> None:

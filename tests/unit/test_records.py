@@ -268,6 +268,20 @@ class RecordsSuite:
         assert records.latest_published(engine, "ville", "2024-01") == "ville/2024-01/v2"
         assert records.latest_published(engine, "ville", "2024-02") is None
 
+    def test_a_delivery_says_whether_its_rows_are_in_the_lake(self, engine: Engine) -> None:
+        publish(engine, "dcir/2024-01/v1")
+        publish(engine, "dcir/2024-01/v2")
+        publish(engine, "dcir/2024-02/v1")
+        records.announce(engine, "dcir/2024-02/v2", manifest(), "m")
+        # taken in again and refused: what was published before stays
+        records.record_event(engine, "dcir/2024-02/v1", "rejected", reason="quality")
+        assert [(d["id"], d["state"], d["in_lake"], d["replaced_by"]) for d in records.list_deliveries(engine)] == [
+            ("dcir/2024-01/v1", "published", False, "dcir/2024-01/v2"),
+            ("dcir/2024-01/v2", "published", True, None),
+            ("dcir/2024-02/v1", "rejected", True, None),
+            ("dcir/2024-02/v2", "announced", False, None),
+        ]
+
     def test_the_same_bytes_are_known_again(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1", "aaaaaaaa", "bbbbbbbb")
         same = ["bbbbbbbb" * 8, "aaaaaaaa" * 8]

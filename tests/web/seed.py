@@ -48,7 +48,6 @@ def fill(engine: Engine) -> None:
     records.record_decision(engine, correction, "Camille Martin", at, "approve", "known change of codes")
     records.record_event(engine, correction, "approved", reason="steward Camille Martin", run=RUN)
     records.record_event(engine, correction, "published", run=RUN)
-    records.record_event(engine, "dcir/2024-02/v1", "superseded", reason=correction)
     records.announce(engine, "ville/2024-01/v2", manifest("ville", ("patient",)), "again")
     records.record_event(engine, "ville/2024-01/v2", "duplicate", reason="ville/2024-01/v1")
     records.announce(engine, f"dcir/{EVIL.replace('/', '-')}/v1", {"files": [{"name": EVIL, "table": EVIL}]}, "evil")

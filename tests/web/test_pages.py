@@ -260,6 +260,14 @@ def test_the_books_are_shown_and_add_up(full: str) -> None:
     refused = get(f"{full}/en/deliveries", params={"state": "rejected"}).text
     assert "refused at the quality gate" in refused
     assert refused.count("<tr>") == 3  # head, the one delivery, total
+    assert "Replaced" not in refused
+
+
+def test_a_delivery_says_what_the_lake_holds_in_its_place(full: str) -> None:
+    link = 'Replaced in the lake by <a href="/en/deliveries/dcir/2024-02/v2">'
+    assert get(f"{full}/en/deliveries").text.count(link) == 1
+    assert link in get(f"{full}/en/deliveries/dcir/2024-02/v1").text
+    assert "The lake keeps its rows" not in get(f"{full}/en/deliveries").text
 
 
 @pytest.mark.parametrize(
@@ -300,6 +308,7 @@ def test_a_refusal_says_why_before_anything_else(tmp_path: Path) -> None:
     records.migrate(engine)
     name, said = "dcir/2024-01/v1", "ER_PRS_F_202401.csv (dcir/er_prs_f): the header lacks: PRS_NAT_REF."
     records.announce(engine, name, {"files": []}, name)
+    records.record_event(engine, name, "published")
     records.record_event(
         engine, name, "rejected", reason="missing_column", detail={"said": said}, run="ingest_dcir/x+1"
     )
@@ -308,6 +317,8 @@ def test_a_refusal_says_why_before_anything_else(tmp_path: Path) -> None:
         tab = httpx.get(f"{at}/airflow/quality", params={"dag_id": "ingest_dcir", "run_id": "x+1", "lang": "en"}).text
         other = httpx.get(f"{at}/airflow/quality", params={"dag_id": "ingest_dcir", "run_id": "y", "lang": "en"}).text
     engine.dispose()
+    assert said in page
+    assert "The lake keeps its rows as published before." in page
     assert said in tab
     assert f'href="/en/deliveries/{name}"' in tab
     assert "This run has no check yet" not in tab
