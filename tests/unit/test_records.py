@@ -176,6 +176,8 @@ class RecordsSuite:
             "version": 1,
             "state": "announced",
             "reason": None,
+            "in_lake": False,
+            "replaced_by": None,
             "rows_in": 110,
             "rows_published": 95,
             "rows_quarantined": {"code": 1, "date": 9},
