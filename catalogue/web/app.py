@@ -86,6 +86,7 @@ class Site:
                 num=partial(words.number, lang),
                 reason=partial(words.reason, lang),
                 percent=partial(words.percent, lang),
+                allowed=partial(words.limit, lang),
                 month=partial(words.month, lang),
                 day=partial(words.day, lang),
                 instant=partial(words.instant, lang),

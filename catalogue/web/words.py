@@ -54,6 +54,14 @@ def percent(lang: str, part: int | None, whole: int | None) -> str:
     return (shown.replace(".", ",") if lang == "fr" else shown) + space
 
 
+def limit(lang: str, rate: float, count: int | None) -> str:
+    """What a rule tolerates: a share, a number of rows, or both: ``0.1%``, ``10``, ``0.1% · 10``."""
+    share = f"{100 * rate:.4g}".replace(".", "," if lang == "fr" else ".") + ("\u00a0%" if lang == "fr" else "%")
+    if count is None:
+        return share
+    return number(lang, count) if rate >= 1 else f"{share} · {number(lang, count)}"
+
+
 def month(lang: str, period: str) -> str:
     """``2024-03`` -> mars 2024, March 2024."""
     year, _, number_ = period.partition("-")

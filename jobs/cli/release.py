@@ -21,9 +21,10 @@ def list_(json: Json = False) -> None:
     from jobs.settings import Settings
     from jobs.steps.hub import Hub
 
-    rows = [_record(r) for r in records.list_releases(Hub(Settings()).engine)]
+    found = records.list_releases(Hub(Settings()).engine)
+    rows = [_record(r) for r in found]
     if not json:
-        rows = [{**r, "tables": len(r["tables"]), "deliveries": len(r["deliveries"])} for r in rows]
+        rows = [asdict(r) | {"tables": len(r.tables), "deliveries": len(r.deliveries)} for r in found]
     columns = ("id", "at", "build", "tables", "deliveries", "added")
     show.table(rows, columns, empty="There is no release yet: `hub omop build` starts one.", as_json=json)
 

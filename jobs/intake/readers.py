@@ -82,7 +82,7 @@ class CsvFile:
         self.rows = 0
         """Well-formed records."""
         self.malformed: dict[str, int] = {}
-        """Lines that are no records, by reason: malformed (number of fields), control_char."""
+        """Lines that are no records, by reason: fields (not as many as the header has), control_char."""
 
     @property
     def records(self) -> int:
@@ -162,7 +162,7 @@ class CsvFile:
         parsed = _Parsed(
             table,
             _numbers(table.num_rows, [number for number, _ in bad]),
-            [(number, "malformed", text) for number, text in bad],
+            [(number, "fields", text) for number, text in bad],
         )
         return _without_controls(parsed, data) if has_controls else parsed
 

@@ -93,13 +93,13 @@ def test_malformed_lines_are_sealed_apart_and_counted(home: Path) -> None:
     send(home / "outboxes", files={"er_pha_f": data}, rows={"er_pha_f": 4})
     report = receive(home)
     assert [(f.rows, f.malformed, f.reasons) for f in report.files if f.table == "er_pha_f"] == [
-        (3, 1, {"malformed": 1})
+        (3, 1, {"fields": 1})
     ]
     assert report.rows == 16
     assert landed(home, "er_pha_f")["_row"].to_pylist() == [1, 3, 4]
     path = DELIVERY.under(home / "quarantine") / "er_pha_f" / "malformed-ER_PHA_F_202403.parquet"
     kept = read_encrypted(path, private_key("steward/quarantine"))
-    assert kept.to_pylist() == [{"_row": 2, "reason": "malformed", "line": "CANARYP1ABCDEFGH2;too short"}]
+    assert kept.to_pylist() == [{"_row": 2, "reason": "fields", "line": "CANARYP1ABCDEFGH2;too short"}]
     assert canaries_in(written_by_the_hub(home)) == []
     with pytest.raises(KeyRefused):
         read_encrypted(path, private_key("hub/landing"))

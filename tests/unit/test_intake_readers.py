@@ -79,15 +79,15 @@ def test_other_encoding_is_decoded_strictly() -> None:
 def test_malformed_lines_are_kept_apart_with_true_row_numbers() -> None:
     file, found = read(b"a;b\n1;2\nshort\n3;4\n5;6;7\n\n8;9\n")
     assert rows(found) == [("1", "2", 1), ("3", "4", 3), ("8", "9", 5)]
-    assert bad(found) == [(2, "malformed", "short"), (4, "malformed", "5;6;7")]
-    assert (file.rows, file.malformed, file.records) == (3, {"malformed": 2}, 5)
+    assert bad(found) == [(2, "fields", "short"), (4, "fields", "5;6;7")]
+    assert (file.rows, file.malformed, file.records) == (3, {"fields": 2}, 5)
 
 
 def test_control_characters_reject_the_row() -> None:
     file, found = read(b"a;b\n1;2\n3\x00;4\n\nshort\n5;\x7f\r\n6;7\r\n")
     assert rows(found) == [("1", "2", 1), ("6", "7", 5)]
-    assert bad(found) == [(2, "control_char", "3\x00;4"), (3, "malformed", "short"), (4, "control_char", "5;\x7f")]
-    assert file.malformed == {"control_char": 2, "malformed": 1}
+    assert bad(found) == [(2, "control_char", "3\x00;4"), (3, "fields", "short"), (4, "control_char", "5;\x7f")]
+    assert file.malformed == {"control_char": 2, "fields": 1}
 
 
 def test_row_numbers_go_on_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

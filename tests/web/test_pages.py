@@ -293,6 +293,21 @@ def test_rates_never_hide_a_single_fault(part: int, whole: int, fr: str, en: str
     assert words.percent("en", part, whole) == en
 
 
+@pytest.mark.parametrize(
+    ("rate", "count", "fr", "en"),
+    [
+        (0.16, None, "16\u00a0%", "16%"),
+        (0.00005, None, "0,005\u00a0%", "0.005%"),
+        (0, None, "0\u00a0%", "0%"),
+        (1, 1500, "1\u202f500", "1,500"),
+        (0.001, 10, "0,1\u00a0% · 10", "0.1% · 10"),
+    ],
+)
+def test_a_limit_is_a_share_a_number_or_both(rate: float, count: int | None, fr: str, en: str) -> None:
+    assert words.limit("fr", rate, count) == fr
+    assert words.limit("en", rate, count) == en
+
+
 def test_the_catalogue_never_reaches_for_the_lake_or_spark() -> None:
     code = (
         "import sys, catalogue.web.app; "
