@@ -92,9 +92,7 @@ def test_malformed_lines_are_sealed_apart_and_counted(home: Path) -> None:
     data = b"".join([lines[0], lines[1], b"CANARYP1ABCDEFGH2;too short\n", *lines[2:]])
     send(home / "outboxes", files={"er_pha_f": data}, rows={"er_pha_f": 4})
     report = receive(home)
-    assert [(f.rows, f.malformed, f.reasons) for f in report.files if f.table == "er_pha_f"] == [
-        (3, 1, {"fields": 1})
-    ]
+    assert [(f.rows, f.malformed, f.reasons) for f in report.files if f.table == "er_pha_f"] == [(3, 1, {"fields": 1})]
     assert report.rows == 16
     assert landed(home, "er_pha_f")["_row"].to_pylist() == [1, 3, 4]
     path = DELIVERY.under(home / "quarantine") / "er_pha_f" / "malformed-ER_PHA_F_202403.parquet"
