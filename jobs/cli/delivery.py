@@ -128,7 +128,13 @@ def pull(
             told.add(name)
             show.say(f"{delivery}: {name} received, {done:,} bytes")
 
-    show.line(receive(hub, delivery, again=again, progress=progress))
+    answer = receive(hub, delivery, again=again, progress=progress)
+    if answer["next"] == "stop":
+        show.say(
+            f"{delivery} is {answer['state']}: there is nothing to do. To take it in all the same, ask with --again"
+        )
+        show.say("(in Airflow: trigger the DAG with the month and the switch Again).")
+    show.line(answer)
 
 
 @app.command()

@@ -13,7 +13,9 @@ app = typer.Typer(help="The hub without demo data: Spark server, Airflow, catalo
 
 @app.command()
 def up(
-    stop: Annotated[bool, typer.Option("--stop", help="Stop what an earlier `hub up` left running, and end.")] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop this hub, wherever `hub up` or `hub demo` runs it, and end.")
+    ] = False,
 ) -> None:
     """Start the Spark server, Airflow and the catalogue; serve until Ctrl-C, which stops everything it started.
 
@@ -24,7 +26,7 @@ def up(
 
     settings = Settings()
     if stop:
-        hub.stop(settings)
+        hub.end(settings)
         show.say("Stopped.")
         return
     hub.require_stopped(settings)

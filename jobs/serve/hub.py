@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from jobs.settings import Settings
 AIRFLOW_SECONDS = 180.0
 SPARK = "spark"
 START_SPARK = ("spark", "start")
+STOP_SECONDS = 90.0
+"""How long a hub may take to stop all its servers."""
 
 Tell = Callable[[str], None]
 
@@ -56,7 +59,7 @@ def sessions(settings: Settings) -> list[int]:
 
 def require_stopped(settings: Settings) -> None:
     """Refuses with ``ConfigError`` when this hub runs, or when one of its ports is taken."""
-    if sessions(settings):
+    if processes.running(keeper(settings)) or sessions(settings):
         raise ConfigError(
             f"The hub in {settings.root} runs already.",
             reason="hub_runs",
@@ -121,6 +124,17 @@ def start(settings: Settings, tell: Tell) -> None:
         spark.terminate()
 
 
+def keeper(settings: Settings) -> Path:
+    """File that names the command which keeps this hub up."""
+    return settings.run / "hub.pid"
+
+
+def end(settings: Settings) -> None:
+    """Ends the command that keeps this hub up, which stops its servers, and stops those that it left."""
+    processes.end(keeper(settings), STOP_SECONDS)
+    stop(settings)
+
+
 def stop(settings: Settings) -> None:
     """Stops every server of this hub, also those that an earlier command left."""
     from jobs.spark import server as spark
@@ -134,13 +148,17 @@ def running(settings: Settings, tell: Tell) -> Iterator[None]:
     """The hub, up inside the ``with`` and down after it, whatever happens. TERM ends it as Ctrl-C does."""
     require_stopped(settings)
     before = signal.signal(signal.SIGTERM, _interrupt)
+    settings.run.mkdir(parents=True, exist_ok=True)
+    processes.note(keeper(settings), os.getpid())
     try:
         start(settings, tell)
         yield
     finally:
         patient = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         tell("Stopping what was started ...")
         stop(settings)
+        keeper(settings).unlink(missing_ok=True)
         tell("Stopped.")
         signal.signal(signal.SIGINT, patient)
         signal.signal(signal.SIGTERM, before)

@@ -70,8 +70,13 @@ def start(server: Server, settings: Settings) -> int:
             server.argv, env=dict(server.environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             cwd=settings.run, start_new_session=True,
         )  # fmt: skip
-    server.pid_file(settings).write_text(f"{process.pid} {psutil.Process(process.pid).create_time()}\n")
+    note(server.pid_file(settings), process.pid)
     return process.pid
+
+
+def note(pid_file: Path, pid: int) -> None:
+    """Writes down a process so that it is known again, also when its number is another program's by then."""
+    pid_file.write_text(f"{pid} {psutil.Process(pid).create_time()}\n")
 
 
 def running(pid_file: Path) -> int:
@@ -87,6 +92,19 @@ def running(pid_file: Path) -> int:
     except psutil.Error:
         return 0
     return pid
+
+
+def end(pid_file: Path, seconds: float) -> None:
+    """Asks the process that a file names to end, waits, and ends it after so many seconds; it may be nobody's child."""
+    if not (pid := running(pid_file)):
+        return
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        process.terminate()
+        try:
+            process.wait(seconds)
+        except psutil.TimeoutExpired:
+            process.kill()
 
 
 def session_of(pid_file: Path) -> int:

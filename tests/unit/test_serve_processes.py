@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from jobs.errors import ConfigError, ServerUnavailable
-from jobs.serve import memory, processes
+from jobs.serve import hub, memory, processes
 from jobs.serve.processes import Server
 from jobs.settings import Settings
+from tests.conftest import free_port
 
 PARENT = """
 import subprocess, sys, time
@@ -30,6 +32,19 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 open(sys.argv[1], "w").close()
 time.sleep(120)
 """
+KEEPER = """
+import sys
+from jobs.serve import hub, processes
+from jobs.settings import Settings
+from tests.conftest import free_port
+argv = (sys.executable, "-c", "import time; time.sleep(120)")
+server = processes.Server("catalogue", argv, {}, lambda: True)
+hub.servers = lambda settings: [server]
+hub.start = lambda settings, tell: processes.start(server, settings)
+with hub.running(Settings(), print):
+    hub.serve(Settings(), print, every=0.1)
+"""
+"""A hub of one server that is kept up as ``hub up`` keeps it."""
 
 
 @pytest.fixture
@@ -55,6 +70,32 @@ def test_a_server_is_started_once_and_stopped_with_its_children(settings: Settin
     processes.stop([parent.pid_file(settings)])
     assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
     assert not parent.pid_file(settings).exists()
+
+
+def test_a_hub_that_is_kept_up_is_ended_with_its_keeper(settings: Settings) -> None:
+    ports = {"HUB_CATALOGUE_PORT": str(settings.catalogue_port), "HUB_AIRFLOW_PORT": str(free_port())}
+    told = {"HUB_HOME": str(settings.home), "HUB_SPARK_REMOTE": "sc://nowhere:1", **ports}
+    keeper = subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, **told})
+    file = settings.run / "catalogue.pid"
+    until(lambda: bool(processes.running(file)))
+    killed = processes.running(file)
+    processes.stop([file])
+    until(lambda: processes.running(file) not in (0, killed))  # it is kept up
+    with pytest.raises(ConfigError, match="runs already"):
+        hub.require_stopped(settings)
+    hub.end(settings)
+    keeper.wait(5)  # raises while it lives
+    time.sleep(0.5)
+    assert not processes.running(file)
+    assert not hub.keeper(settings).exists()
+    hub.end(settings)  # nothing is left to end
+
+
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_children_of_a_dead_server_are_found(settings: Settings, tmp_path: Path) -> None:
