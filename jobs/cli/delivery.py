@@ -130,10 +130,8 @@ def pull(
 
     answer = receive(hub, delivery, again=again, progress=progress)
     if answer["next"] == "stop":
-        show.say(
-            f"{delivery} is {answer['state']}: there is nothing to do. To take it in all the same, ask with --again"
-        )
-        show.say("(in Airflow: trigger the DAG with the month and the switch Again).")
+        show.say(f"{delivery} is {answer['state']}: there is nothing to do.")
+        show.say("To take it in all the same: --again; in Airflow, trigger the month with the switch Again on.")
     show.line(answer)
 
 

@@ -116,6 +116,8 @@ def facts(settings: Settings) -> Facts:
     with AirflowClient(airflow.address(settings), "admin", airflow.passwords(settings)["admin"]) as client:
         run = found["rejected_run"].replace("%3A", ":").replace("%2B", "+")
         tasks = client.tasks(found["rejected_dag"], run, states=("failed",))
+        if not tasks:
+            raise ConfigError("The run of the refused delivery was cleared.", next_step="take them of a fresh demo")
         found["rejected_task"] = str(tasks[0]["task_id"])
     return found
 
