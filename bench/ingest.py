@@ -153,7 +153,7 @@ def pseudonym_share(at: Settings, data: Data, home: Path) -> dict[str, float]:
     The middle one of three passes each, in turns. The difference is what pseudonyms cost: three to a line.
     """
     from bench.measure import Clock
-    from jobs.intake.delivery import DeliveryId
+    from jobs.delivery import DeliveryId
     from jobs.spark import server as spark
     from jobs.stage.typed import typed
     from jobs.steps import receive

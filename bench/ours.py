@@ -9,8 +9,8 @@ from bench.data import DELIVERY, SOURCE, TABLE, Data
 from bench.outcome import Outcome, fingerprint, of_row
 from bench.sql import row_rules
 from catalogue.db import records
+from jobs.delivery import DeliveryId, Subject
 from jobs.errors import UnexpectedState
-from jobs.intake.delivery import DeliveryId
 from jobs.lake import tables as lake
 from jobs.quality.rules import load_rules
 from jobs.settings import Settings
@@ -50,7 +50,7 @@ def run(settings: Settings, clock: Any) -> Outcome:
 
     stage.stage(hub, delivery, next_table)
     clock.lap(tables[-1])
-    judged = gate.gate(hub, delivery)
+    judged = gate.gate(hub, Subject(delivery))
     clock.lap("gate")
     if judged["verdict"] != "passed":
         raise UnexpectedState(f"The bench's delivery did not pass its gate: {', '.join(judged['failed_rules'])}.")

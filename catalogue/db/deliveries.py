@@ -10,13 +10,11 @@ from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
 from catalogue.db.engine import reading, writing
-from catalogue.db.models import STATES, Book, Decision, Delivery, DeliveryFile, Event
+from catalogue.db.models import Book, Decision, Delivery, DeliveryFile, Event
+from jobs.delivery import FIRST, DeliveryId, may_move, require_move
 from jobs.errors import ContractRefused, UnexpectedState
 
 Record = dict[str, Any]
-
-MAY_BE_REPLACED = ("announced", "incomplete", "rejected")
-"""States in which a contributor may put another manifest under the same delivery id: nothing of it is in the hub."""
 
 
 def now() -> datetime:
@@ -24,33 +22,29 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def split_id(delivery: object) -> tuple[str, str, int]:
-    """``dcir/2024-03/v1`` -> ("dcir", "2024-03", 1). Raises ``UnexpectedState`` for another form."""
-    parts = str(delivery).split("/")
-    if len(parts) != 3 or not parts[2].startswith("v") or not parts[2][1:].isdigit():
-        raise UnexpectedState("A delivery id has the form <source>/<period>/v<n>.")
-    return parts[0], parts[1], int(parts[2][1:])
-
-
-def announce(engine: Engine, delivery: object, manifest: Mapping[str, Any], sha256: str) -> bool:
+def announce(engine: Engine, delivery: DeliveryId | str, manifest: Mapping[str, Any], sha256: str) -> bool:
     """Record that a contributor announces a delivery by this manifest. True when it is new or was replaced.
 
     The same manifest again changes nothing. Another manifest under the same id is accepted while nothing of the
-    delivery is in the hub; after that it raises ``ContractRefused``.
+    delivery is in the hub; after that it raises ``ContractRefused``. Raises ``ConfigError`` for what is no delivery's
+    name.
     """
-    source, period, version = split_id(delivery)
+    name = DeliveryId.parse(str(delivery))
     with writing(engine) as session:
-        row = _lock(session, str(delivery))
+        row = _lock(session, str(name))
         if row and row.manifest_sha256 == sha256:
             return False
-        if row and (state := _state(session, row.id)) not in MAY_BE_REPLACED:
+        state = _state(session, str(name))
+        if row and not (may_move(state, FIRST) and row.id not in publishing_order(session)):
             raise ContractRefused(
                 f"{delivery} is {state} and came again with another manifest.",
                 reason="manifest_changed",
                 next_step="the contributor sends the change as the next version",
             )
         if not row:
-            row = Delivery(id=str(delivery), source=source, period=period, version=version, first_seen_at=now())
+            row = Delivery(
+                id=str(name), source=name.source, period=name.period, version=name.version, first_seen_at=now()
+            )
             session.add(row)
         row.manifest_sha256 = sha256
         row.contract_version = _number(manifest.get("contract_version"))
@@ -59,7 +53,7 @@ def announce(engine: Engine, delivery: object, manifest: Mapping[str, Any], sha2
         row.files.clear()
         session.flush()
         row.files.extend(_files(manifest.get("files")))
-        session.add(Event(delivery_id=row.id, at=now(), state="announced"))
+        session.add(Event(delivery_id=row.id, at=now(), state=FIRST))
         return True
 
 
@@ -93,16 +87,16 @@ def record_event(
     """Add a change of state. False, and nothing added, when the last event already says the same.
 
     ``run`` is the Airflow run; ``detail`` holds counts and names of tables and rules, never a value of a cell.
-    Raises ``UnexpectedState`` for an unknown state or a delivery that was never announced.
+    Raises ``UnexpectedState`` for a delivery that was never announced, and for a move that is not in
+    ``jobs.delivery.STATES``.
     """
-    if state not in STATES:
-        raise UnexpectedState("An unknown state was recorded.", reason="state")
     with writing(engine) as session:
         _known(_lock(session, str(delivery_id)), delivery_id)
         last = _last_event(session, str(delivery_id))
         said = dict(detail) if detail else None
         if last and (last.state, last.reason, last.detail) == (state, reason, said) and run in (None, last.run):
             return False
+        require_move(delivery_id, last.state if last else None, state)
         session.add(
             Event(
                 delivery_id=str(delivery_id),
@@ -208,7 +202,7 @@ def list_deliveries(
         books: dict[str, list[Book]] = {}
         for book in session.scalars(select(Book).order_by(Book.table_name, Book.file)):
             books.setdefault(book.delivery_id, []).append(book)
-    held = {split_id(d)[:2]: d for d in published}
+    held = {DeliveryId.parse(d).slice: d for d in published}
     gone = set(published) - set(held.values())
     return [
         {

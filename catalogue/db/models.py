@@ -25,18 +25,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
-STATES = (
-    "announced",
-    "pulled",
-    "staged",
-    "waiting",
-    "approved",
-    "published",
-    "incomplete",
-    "rejected",
-    "duplicate",
-    "superseded",
-)
+from jobs.delivery import STATES
+
 VERDICTS = ("passed", "warning", "critical", "errored")
 APPEND_ONLY = ("event", "decision", "quality_run", "quality_result", "release", "release_delivery")
 
@@ -125,7 +115,7 @@ class Event(Base):
 
     __tablename__ = "event"
     __table_args__ = (
-        CheckConstraint(_among("state", STATES), name="state"),
+        CheckConstraint(_among("state", tuple(STATES)), name="state"),
         Index(None, "delivery_id", "id"),
         Index(None, "run"),
     )

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from catalogue.db.deliveries import now, publishing_order, split_id
+from catalogue.db.deliveries import now, publishing_order
 from catalogue.db.engine import one_at_a_time, reading, writing
 from catalogue.db.models import (
     Build,
@@ -21,6 +21,7 @@ from catalogue.db.models import (
     ReleaseDelivery,
     ReleaseRow,
 )
+from jobs.delivery import DeliveryId, Subject
 from jobs.errors import ConflictError, UnexpectedState
 
 
@@ -45,14 +46,14 @@ def published_deliveries(engine: Engine) -> list[str]:
 
 def _published(session: Session) -> list[str]:
     every = publishing_order(session)
-    newest = {split_id(d)[:2]: d for d in every}
-    return [d for d in every if newest[split_id(d)[:2]] == d]
+    newest = {DeliveryId.parse(d).slice: d for d in every}
+    return [d for d in every if newest[DeliveryId.parse(d).slice] == d]
 
 
 def latest_published(engine: Engine, source: str, period: str) -> str | None:
     """The delivery whose rows the lake holds for a source and period, or None."""
     with reading(engine) as session:
-        return next((d for d in _published(session) if split_id(d)[:2] == (source, period)), None)
+        return next((d for d in _published(session) if DeliveryId.parse(d).slice == (source, period)), None)
 
 
 def same_content(engine: Engine, source: str, period: str, sha256s: Iterable[str]) -> str | None:
@@ -107,7 +108,7 @@ def start_build(engine: Engine, deliveries: Iterable[object], *, run: str | None
 
 
 def _is_released(session: Session, build: int) -> bool:
-    return session.scalar(select(ReleaseRow.id).where(ReleaseRow.build == f"build/{build}")) is not None
+    return session.scalar(select(ReleaseRow.id).where(ReleaseRow.build == str(Subject(build=build)))) is not None
 
 
 def set_build_detail(engine: Engine, build: int, detail: Mapping[str, Any]) -> None:
@@ -125,23 +126,22 @@ def build_detail(engine: Engine, build: int) -> dict[str, Any]:
         return dict(row.detail)
 
 
-def build_deliveries(engine: Engine, build: object) -> list[str]:
-    """Deliveries that a build (``7`` or ``build/7``) brings in, sorted. Raises ``UnexpectedState`` if unknown."""
-    number = str(build).removeprefix("build/")
+def build_deliveries(engine: Engine, build: int) -> list[str]:
+    """Deliveries that a build brings in, sorted. Raises ``UnexpectedState`` if unknown."""
     with reading(engine) as session:
-        row = session.get(Build, int(number)) if number.isdigit() else None
+        row = session.get(Build, build)
         if row is None:
             raise UnexpectedState("There is no such build.", next_step="run `hub omop build`")
         return [d.delivery_id for d in row.deliveries]
 
 
-def add_release(engine: Engine, tables: Mapping[str, int], deliveries: Iterable[object], build: object) -> int:
+def add_release(engine: Engine, tables: Mapping[str, int], deliveries: Iterable[object], build: int) -> int:
     """Make a release in one row: the given Delta versions, over those of the release before for tables not given.
 
     ``deliveries`` are those that the build brings in; the others are carried over, each source and period once.
     The same build again gives the same release. Raises ``ConflictError`` when it asks for other versions.
     """
-    subject = build if isinstance(build, str) and "/" in build else f"build/{build}"
+    subject = str(Subject(build=build))
     with writing(engine) as session:
         one_at_a_time(session, ReleaseRow.__tablename__)
         before = _last_release(session)
@@ -150,8 +150,8 @@ def add_release(engine: Engine, tables: Mapping[str, int], deliveries: Iterable[
             if {**known.tables, **tables} != known.tables:
                 raise ConflictError(f"{subject} is released already, with other table versions.", reason="release")
             return known.id
-        added = {split_id(d)[:2]: str(d) for d in deliveries}
-        held = {split_id(d.delivery_id)[:2]: d.delivery_id for d in (before.deliveries if before else [])}
+        added = {DeliveryId.parse(str(d)).slice: str(d) for d in deliveries}
+        held = {DeliveryId.parse(d.delivery_id).slice: d.delivery_id for d in (before.deliveries if before else [])}
         row = ReleaseRow(
             at=now(), build=subject, tables=dict(sorted({**(before.tables if before else {}), **tables}.items()))
         )

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, delete, func, select
 from catalogue.db.deliveries import Record, list_decisions, now
 from catalogue.db.engine import reading, writing
 from catalogue.db.models import Build, Event, QualityResult, QualityRun, RuleCount
+from jobs.delivery import Subject
 
 Counts = Mapping[str, tuple[int, int]]
 
@@ -125,7 +126,7 @@ def quality_run_of(engine: Engine, run: str) -> Record | None:
         if not found:
             worked_on = [
                 *session.scalars(select(Event.delivery_id).where(Event.run == run)),
-                *(f"build/{n}" for n in session.scalars(select(Build.id).where(Build.run == run))),
+                *(str(Subject(build=n)) for n in session.scalars(select(Build.id).where(Build.run == run))),
             ]
             found = session.scalar(select(func.max(QualityRun.id)).where(QualityRun.subject.in_(worked_on)))
     return get_quality_run(engine, found) if found else None

@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 from catalogue.db import records
 from catalogue.web import pages, words
 from catalogue.web.words import LANGS
+from jobs.delivery import Subject
 
 HERE = Path(__file__).resolve().parent
 METHODS = ["GET", "HEAD"]
@@ -66,6 +67,7 @@ class Site:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.templates.filters["subject"] = Subject.parse
         self.templates.filters["path"] = partial(quote, safe="/")
 
     def page(
@@ -99,7 +101,7 @@ class Site:
         if self.report is None:
             raise HTTPException(404)
         around = {"links": links, "run_link": self.address_of(run["run"]), "subject_link": None}
-        if not run["subject"].startswith("build/"):
+        if Subject.parse(run["subject"]).delivery:
             around["subject_link"] = f"/{lang}/deliveries/{quote(run['subject'])}"
         html = self.report({**pages.for_report(self.engine, run), **around}, lang)
         hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in STYLE.findall(html))

@@ -13,6 +13,7 @@ from catalogue.db.records import Release
 from catalogue.web import shelf
 from catalogue.web.figures import GRID, Figures, to_grid
 from catalogue.web.shelf import Database
+from jobs.delivery import Subject
 from schemas.loader import Table
 
 Page = dict[str, Any]
@@ -161,7 +162,7 @@ def with_counts(run: Mapping[str, Any]) -> Page:
         **run,
         "failing": [r for r in results if r["verdict"] != "passed"],
         "by_table": tables,
-        "is_build": run["subject"].startswith("build/"),
+        "is_build": Subject.parse(run["subject"]).build is not None,
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DAG, Param
 
 from dags.lib.failures import POLICY
-from jobs.intake.delivery import PERIOD
+from jobs.delivery import PERIOD
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.hitl import HITLUser

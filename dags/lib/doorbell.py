@@ -7,24 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dags.lib.watch import Watch
+from jobs.delivery import OPEN, UNANNOUNCED, DeliveryId
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from jobs.intake.connectors import Connector
-    from jobs.intake.delivery import DeliveryId
-
-OPEN = frozenset({"announced", "pulled", "staged", "waiting", "approved"})
-"""States of a delivery on its way: another version of its month waits for its end."""
-NEW = "incomplete"
 
 
 def unannounced(found: Iterable[DeliveryId], states: Mapping[str, str], sources: Iterable[str]) -> list[DeliveryId]:
     """Deliveries that can be announced once they are complete. ``states``: id -> state, of all that the hub knows."""
-    busy = {tuple(name.split("/")[:2]) for name, state in states.items() if state in OPEN}
-    return [
-        d for d in found if d.source in sources and states.get(str(d), NEW) == NEW and (d.source, d.period) not in busy
-    ]
+    # of several versions of a month one is on its way at a time
+    busy = {DeliveryId.parse(name).slice for name, state in states.items() if state in OPEN}
+    return [d for d in found if d.source in sources and states.get(str(d)) in UNANNOUNCED and d.slice not in busy]
 
 
 def news(outboxes: Path | Connector, states: Mapping[str, str]) -> frozenset[str]:

@@ -9,15 +9,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dags.lib.doorbell import OPEN, news, states_of
+from dags.lib.doorbell import news, states_of
 from dags.lib.watch import Watch
+from jobs.delivery import OPEN, PEOPLE, STATES
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from jobs.intake.connectors import Connector
 
-UNDER_WAY = OPEN - {"waiting"}
+UNDER_WAY = frozenset(name for name in OPEN if STATES[name].owner not in PEOPLE)
 """States in which Airflow is at work on a delivery; one that waits for a steward may wait for days."""
 STILL = timedelta(minutes=5)
 """A delivery to which nothing happened for so long is red, or large: no build waits for it."""

@@ -30,7 +30,7 @@ def pseudonymise(
     key: Annotated[Path | None, typer.Option(help="The contributors' stage-1 key file (0400).")] = None,
 ) -> None:
     """Replace the NIRs of an export by stage-1 pseudonyms and put the delivery out. Prints one line of JSON."""
-    from jobs.intake.delivery import DeliveryId
+    from jobs.delivery import DeliveryId
     from jobs.pseudonymise import agent
     from jobs.settings import Settings
 
@@ -55,7 +55,7 @@ def declare(
     key: Annotated[Path | None, typer.Option(help="The contributors' stage-1 key file (0400).")] = None,
 ) -> None:
     """Write the manifest of files that lie in the outbox, which announces them. Prints one line of JSON."""
-    from jobs.intake.delivery import DeliveryId
+    from jobs.delivery import DeliveryId
     from jobs.pseudonymise import agent
     from jobs.pseudonymise.declare import declare as step
     from jobs.pseudonymise.keys import check_value

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.cli import show
+from jobs.delivery import DeliveryId, Subject
 
 app = typer.Typer(
     no_args_is_help=True, help="Deliveries: announce, pull, stage, gate, publish; list them; backfill months."
@@ -50,7 +51,6 @@ def show_(
     """One delivery: what happened to it and why, and its books file by file."""
     from catalogue.db import records
     from jobs.errors import ConfigError
-    from jobs.intake.delivery import DeliveryId
 
     found = records.get_delivery(_hub().engine, DeliveryId.parse(delivery))
     if found is None:
@@ -83,7 +83,6 @@ def quarantined(
     """Where the quarantined records stand in the contributor's files, and why. Never what they hold."""
     from itertools import islice
 
-    from jobs.intake.delivery import DeliveryId
     from jobs.intake.quarantine import quarantined_records
     from jobs.settings import Settings
 
@@ -138,7 +137,6 @@ def pull(
 @app.command()
 def stage(delivery: Delivery) -> None:
     """Cast, check, pseudonymise and settle the rows of a pulled delivery."""
-    from jobs.intake.delivery import DeliveryId
     from jobs.steps.stage import stage as step
 
     show.line(step(_hub(), DeliveryId.parse(delivery), lambda t: show.say(f"{delivery}: staging {t}")))
@@ -147,10 +145,9 @@ def stage(delivery: Delivery) -> None:
 @app.command()
 def gate(delivery: Delivery) -> None:
     """Judge a staged delivery. Exit 12 when it is refused, 13 when it could not be judged."""
-    from jobs.intake.delivery import DeliveryId
     from jobs.steps.gate import gate as step
 
-    show.line(step(_hub(), DeliveryId.parse(delivery)))
+    show.line(step(_hub(), Subject(DeliveryId.parse(delivery))))
 
 
 @app.command()
@@ -164,17 +161,15 @@ def decide(
     """Record a steward's decision on a delivery that waits."""
     from datetime import UTC
 
-    from jobs.intake.delivery import DeliveryId
     from jobs.steps.gate import decide as step
 
     when = at.replace(tzinfo=at.tzinfo or UTC) if at else None
-    show.line(step(_hub(), DeliveryId.parse(delivery), decision, who, reason, when))
+    show.line(step(_hub(), Subject(DeliveryId.parse(delivery)), decision, who, reason, when))
 
 
 @app.command()
 def publish(delivery: Delivery) -> None:
     """Replace the month in the lake by a delivery that passed its gate."""
-    from jobs.intake.delivery import DeliveryId
     from jobs.steps.publish import publish as step
 
     show.line(step(_hub(), DeliveryId.parse(delivery), lambda t: show.say(f"{delivery}: publishing {t}")))

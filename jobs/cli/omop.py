@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from jobs.cli import show
+from jobs.delivery import Subject
 
 app = typer.Typer(no_args_is_help=True, help="OMOP tables: build them, judge them, release them.")
 Build = Annotated[int, typer.Argument(help="Number of the build.")]
@@ -31,10 +32,10 @@ def build(
 def gate(number: Build) -> None:
     """Judge a staged build. Exit 12 when it is refused, 13 when it could not be judged."""
     from jobs.settings import Settings
+    from jobs.steps.gate import gate as step
     from jobs.steps.hub import Hub
-    from jobs.steps.release import gate as step
 
-    show.line(step(Hub(Settings()), number))
+    show.line(step(Hub(Settings()), Subject(build=number)))
 
 
 @app.command()
@@ -47,11 +48,11 @@ def decide(
 ) -> None:
     """Record a steward's decision on a build with warnings."""
     from jobs.settings import Settings
+    from jobs.steps.gate import decide as step
     from jobs.steps.hub import Hub
-    from jobs.steps.release import decide as step
 
     when = at.replace(tzinfo=at.tzinfo or UTC) if at else None
-    show.line(step(Hub(Settings()), number, decision, who, reason, when))
+    show.line(step(Hub(Settings()), Subject(build=number), decision, who, reason, when))
 
 
 @app.command()

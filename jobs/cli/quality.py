@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobs.cli import show
+from jobs.delivery import Subject
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Rules and results: check a table, list results, write reports.")
 
 Table = Annotated[str, typer.Argument(help="Table, as in dcir/er_prs_f or omop/person.")]
-Subject = Annotated[str, typer.Argument(help="Delivery (<source>/<YYYY-MM>/v<n>) or build (build/<n>).")]
+Judged = Annotated[str, typer.Argument(help="Delivery (<source>/<YYYY-MM>/v<n>) or build (build/<n>).")]
 Json = Annotated[bool, typer.Option("--json", help=show.JSON_HELP)]
 RESULT = ("table", "rule", "severity", "verdict", "violated", "denominator", "error")
 LISTED = ("table", "subject", "delivery", "release", "rule", "severity", "verdict", "violated", "denominator")
@@ -58,8 +59,8 @@ def _rows(hub: Hub, table: str, staged: str | None) -> DataFrame:
     """The table in the lake, or as a delivery staged it; raises ``ConfigError`` when there is none."""
     from pathlib import Path
 
+    from jobs.delivery import DeliveryId
     from jobs.errors import ConfigError
-    from jobs.intake.delivery import DeliveryId
     from jobs.lake import tables as lake
     from jobs.steps.stage import staged as staged_rows
     from jobs.steps.stage import staging
@@ -78,7 +79,7 @@ def _rows(hub: Hub, table: str, staged: str | None) -> DataFrame:
 
 def _referred(hub: Hub, table: str, staged: str | None) -> DataFrame:
     """A table that a rule refers to: staged by the same delivery, else in the lake."""
-    from jobs.intake.delivery import DeliveryId
+    from jobs.delivery import DeliveryId
     from jobs.quality.counters import kept
 
     together = staged if staged and table.startswith(f"{DeliveryId.parse(staged).source}/") else None
@@ -116,7 +117,7 @@ def list_(
     releases = {r.build: r.id for r in records.list_releases(engine)}
     rows: list[dict[str, Any]] = []
     for found in records.list_quality(engine, subject, table):
-        build = str(found["subject"]).startswith("build/")
+        build = Subject.parse(found["subject"]).build is not None
         of = {"delivery": None if build else found["subject"], "release": releases.get(found["subject"])}
         rows.append({key: of[key] if key in of else found[key] for key in LISTED})
     show.table(rows, LISTED, empty="Nothing was judged yet: `hub delivery gate`.", as_json=json)
@@ -153,7 +154,7 @@ def rules(
 
 @app.command()
 def report(
-    subject: Subject,
+    subject: Judged,
     out: Annotated[Path | None, typer.Option(help="Folder; reports/quality/<subject> of the hub by default.")] = None,
 ) -> None:
     """Write the stewards' report of the last quality run, in French and English."""
@@ -166,7 +167,7 @@ def report(
 
 
 @app.command("data-docs")
-def data_docs(subject: Subject, out: Annotated[Path, typer.Option(help="Folder to write the site to.")]) -> None:
+def data_docs(subject: Judged, out: Annotated[Path, typer.Option(help="Folder to write the site to.")]) -> None:
     """Write Great Expectations' Data Docs of the recorded counts (English, 4 MB, styles from public CDNs)."""
     from jobs.quality.docs import data_docs as build
     from jobs.quality.recorded import recorded_counts

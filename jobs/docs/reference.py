@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from expectations.kinds import KINDS
+from jobs.delivery import FIRST, PEOPLE, STATES
 from jobs.docs.commands import commands_page, in_cell
 from jobs.errors import BY_EXIT_CODE, RETRYABLE
 from jobs.quality.rule import Rule
@@ -29,6 +30,7 @@ def pages() -> dict[str, str]:
         made[f"reference/rules/{name}.md"] = rules_page(name, of_source)
     made["reference/rules/kinds.md"] = kinds_page()
     made["reference/settings.md"] = settings_page()
+    made["reference/states.md"] = states_page()
     made["reference/errors.md"] = errors_page()
     made["reference/commands.md"] = commands_page()
     return {path: MADE + "\n" + text for path, text in made.items()}
@@ -167,6 +169,30 @@ def settings_page() -> str:
         "",
     ]
     return _text([*lines, *_table(("environment", "hub.toml", "default", "meaning"), rows)])
+
+
+def states_page() -> str:
+    """The states of a delivery: who moves each on, and which step may lead where."""
+    lines = [
+        "# States of a delivery",
+        "",
+        f"A delivery begins as `{FIRST}`. Each change is one row that is only ever added; the hub database refuses any",
+        "move that is not below. A step that is repeated says the same again: every state may follow itself.",
+        "",
+    ]
+    rows = (
+        (f"`{name}`", state.meaning, f"the {state.owner}" if state.owner in PEOPLE else f"`{state.owner}`",
+         "yes" if state.is_open else "no")
+        for name, state in STATES.items()
+    )  # fmt: skip
+    lines += _table(("state", "meaning", "owner", "open"), rows)
+    lines += ["", "While a version of a month is open, other versions of it wait.", "", "## Moves", ""]
+    lines += ["A cell says which step may lead from the state of its row to the state of its column.", ""]
+    moves = (
+        (f"`{name}`", *(", ".join(f"`{step}`" for step, to in state.moves.items() if other in to) for other in STATES))
+        for name, state in STATES.items()
+    )
+    return _text([*lines, *_table(("from", *STATES), moves)])
 
 
 def errors_page() -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from jobs.delivery import DeliveryId
 from jobs.errors import ContractRefused, Incomplete
 from jobs.intake.connectors import Connector, connect
-from jobs.intake.delivery import DeliveryId
 from jobs.intake.manifest import is_complete, missing_files, read_manifest
 
 

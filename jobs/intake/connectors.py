@@ -14,8 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Protocol, runtime_checkable
 
+from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError, ContractRefused, StorageError
-from jobs.intake.delivery import DeliveryId
 
 MANIFEST = "manifest.json"
 _SAFE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,119}", re.ASCII)

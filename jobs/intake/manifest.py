@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from jobs.delivery import DeliveryId
 from jobs.errors import ContractRefused, Incomplete
 from jobs.intake.connectors import MANIFEST, Connector, is_safe_name
-from jobs.intake.delivery import DeliveryId
 from schemas.loader import load_source, source_names
 
 MAX_BYTES = 4 * 2**20

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from jobs.delivery import DeliveryId
 from jobs.errors import ConflictError, ContractRefused, HubError, KeyRefused
 from jobs.intake.connectors import Connector, connect, is_safe_name
-from jobs.intake.delivery import DeliveryId
 from jobs.intake.landing import LANDING, QUARANTINE, EncryptedParquet
 from jobs.intake.lines import Place
 from jobs.intake.manifest import FileEntry, Manifest, read_manifest, require_complete

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError
-from jobs.intake.delivery import DeliveryId
 from jobs.intake.landing import read_encrypted
 from jobs.intake.readers import ROW
 from jobs.pseudonymise.keys import read_private_key

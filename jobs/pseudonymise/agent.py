@@ -19,9 +19,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 
+from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError, ContractRefused, Incomplete, KeyRefused, StorageError
 from jobs.intake.connectors import MANIFEST, is_safe_name
-from jobs.intake.delivery import DeliveryId
 from jobs.intake.header import match_header
 from jobs.intake.lines import Block, Lines, Place, decoded
 from jobs.intake.manifest import FileEntry

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError, ContractRefused, Incomplete
 from jobs.intake.connectors import MANIFEST, is_safe_name
-from jobs.intake.delivery import DeliveryId
 from jobs.intake.header import match_header
 from jobs.intake.lines import Block, Lines, Place, count
 from jobs.intake.manifest import FileEntry

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from expectations.kinds import Lang
+from jobs.delivery import Subject
 from jobs.errors import ConfigError
 from jobs.quality.report import report, with_words
 from jobs.quality.rules import Rule, all_rules
@@ -33,8 +34,9 @@ def recorded_run(engine: Engine, subject: str) -> dict[str, Any]:
     run = records.last_quality_run(engine, subject)
     if run is None:
         raise ConfigError(f"{subject} was never judged.", next_step="see `hub quality list` for what was")
-    delivery = None if subject.startswith("build/") else records.get_delivery(engine, subject)
-    return {**with_words(run, _rules()), "books": delivery["books"] if delivery else []}
+    delivery = Subject.parse(subject).delivery
+    known = records.get_delivery(engine, delivery) if delivery else None
+    return {**with_words(run, _rules()), "books": known["books"] if known else []}
 
 
 def recorded_counts(engine: Engine, subject: str) -> dict[str, tuple[tuple[Rule, ...], dict[str, tuple[int, int]]]]:

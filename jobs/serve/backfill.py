@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jobs.delivery import PERIOD
 from jobs.errors import ConfigError, HubError, ServerUnavailable
-from jobs.intake.delivery import PERIOD
 from jobs.serve.rest import AirflowClient
 
 MOST_MONTHS = 240

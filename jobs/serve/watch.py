@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jobs.delivery import OPEN
 from jobs.errors import HubError
 from jobs.serve.rest import AirflowClient
 from jobs.settings import Settings
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 AT_WORK = ("running", "queued", "scheduled", "up_for_retry", "restarting", "deferred")
 SHOWN = ("running", "queued", "up_for_retry", "awaiting_input")
-OPEN = ("announced", "pulled", "staged", "waiting", "approved")
 PATIENCE = 60.0
 """Seconds without any task at work after which nothing more is expected."""
 

@@ -8,8 +8,8 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from catalogue.db import records
+from jobs.delivery import DeliveryId, Subject
 from jobs.errors import UnexpectedState
-from jobs.intake.delivery import DeliveryId
 from jobs.lake import tables as lake
 from jobs.spark.session import safely
 from jobs.steps.hub import Hub
@@ -39,7 +39,7 @@ def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) ->
         return {"build": 0, "deliveries": [], "next": "stop"}
     number = records.start_build(hub.engine, pending, run=hub.run)
     versions = source_versions(hub, records.published_deliveries(hub.engine))
-    slices = {DeliveryId.parse(d).parts[:2] for d in pending}
+    slices = {DeliveryId.parse(d).slice for d in pending}
     tell = progress or (lambda _: None)
     with safely("build"):
         tell("events and persons")
@@ -192,5 +192,5 @@ def _stage_table(hub: Hub, number: int, table: str, frame: DataFrame) -> str:
     written = lake.write_staged(hub.spark, observed.drop(*flags), staging(hub, number, name))
     found = seen.get
     counts = counters.counts(rules, found, written, rows=written.count())
-    records.set_counts(hub.engine, f"build/{number}", name, counts)
+    records.set_counts(hub.engine, Subject(build=number), name, counts)
     return f"{found['_rows']}:{found['content']}"

@@ -3,96 +3,71 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from catalogue.db import records
+from jobs.delivery import STATES, Subject, may_act, may_move
 from jobs.errors import ConfigError, QualityErrored, QualityRefused, UnexpectedState
-from jobs.intake.delivery import DeliveryId
 from jobs.lake import tables as lake
 from jobs.steps.hub import Hub
 from jobs.steps.stage import staging
-from schemas.loader import load_source
+from schemas.loader import load_source, omop_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobs.quality.verdict import Result
 
 Answer = dict[str, Any]
+DECISIONS = {"approve": "approved", "reject": "rejected"}
+SAID = 5
+"""So many rules are named in an error; the others are in the report."""
 
 
-def judge_subject(hub: Hub, subject: str, names: list[str]) -> Answer:
-    """Judges the counts of these tables in one process, stores every result, writes the stewards' report."""
-    from jobs.quality.judge import judge_all
-    from jobs.quality.report import in_words
-    from jobs.quality.rules import load_rules
-    from jobs.quality.verdict import overall
-
-    counts = records.get_counts(hub.engine, subject)
-    judged = judge_all({name: (load_rules(name), counts.get(name, {})) for name in names})
-    results = [r for name in names for r in judged[name]]
-    verdict = str(overall(results))
-    run = records.add_quality_run(
-        hub.engine, subject, [r.model_dump() for r in results], verdict, f"quality/{subject}", run=hub.run
-    )
-    failed = [r for r in results if r.verdict != "passed"]
-    return {
-        "verdict": verdict,
-        "quality_run": run,
-        "rules": len(results),
-        "failed": {s: sum(1 for r in failed if r.severity == s) for s in ("critical", "warning", "info")},
-        "failed_rules": [in_words(r) for r in failed][:20],
-        "report": f"{hub.settings.catalogue_address}/en/quality/{subject}",
-    }
-
-
-def gate(hub: Hub, delivery: DeliveryId) -> Answer:
-    """Judges a staged delivery. Critical: rejected, the lake unchanged. Warning: it waits for a steward.
+def gate(hub: Hub, subject: Subject) -> Answer:
+    """Judges what was counted of a delivery or a build. Critical: it is refused, and readers see what they saw before.
+    Warning: it waits for a steward.
 
     Raises ``QualityRefused`` or ``QualityErrored`` after the results were stored.
     """
-    state = records.delivery_state(hub.engine, delivery)
-    if state not in ("staged", "waiting", "approved", "published"):
-        raise UnexpectedState(f"{delivery} is {state}, not staged.", next_step="run `hub delivery stage` first")
-    names = [f"{delivery.source}/{t}" for t in load_source(delivery.source).tables]
-    answer = judge_subject(hub, str(delivery), names)
+    state = _state(hub, subject)
+    if subject.delivery and not may_act("gate", state):
+        raise UnexpectedState(f"{subject} is {state}, not staged.", next_step="run `hub delivery stage` first")
+    answer, failed = _judge(hub, subject)
     if answer["verdict"] == "errored":
+        unjudged = [r for r in failed if r.verdict == "errored"]
         raise QualityErrored(
-            f"{delivery}: the gate could not judge {len(answer['failed_rules'])} rules.",
-            next_step=f"see {answer['report']}, mend the rule or the table, then run the gate again",
+            _named(unjudged, f"{subject}: the gate could not judge {{rules}}"),
+            next_step=f"see {answer['report']}, repair the rule or the table, then run the gate again",
         )
     if answer["verdict"] == "critical":
-        refuse(hub, delivery, "quality")
+        _refuse(hub, subject, "quality")
+        critical = [r for r in failed if r.severity == "critical"]
         raise QualityRefused(
-            f"{delivery}: {answer['failed']['critical']} critical rules failed. The lake is unchanged.",
+            _named(critical, f"{subject} is refused and readers see what they saw before; it fails {{rules}}"),
             next_step=f"see {answer['report']}; the contributor sends a corrected version",
         )
-    if answer["verdict"] == "warning" and state == "staged":
-        records.record_event(hub.engine, delivery, "waiting", reason="quality", run=hub.run)
-    books = f"{hub.settings.catalogue_address}/en/deliveries/{delivery}"
-    return {"id": str(delivery), "period": delivery.period, "books": books} | answer
+    if answer["verdict"] == "warning" and state and "waiting" in STATES[state].targets:
+        _record(hub, subject, "waiting", "quality")
+    return answer
 
 
-def decide(hub: Hub, delivery: DeliveryId, decision: str, who: str, reason: str, at: datetime | None = None) -> Answer:
-    """Records what a steward decided on a delivery that waits: only warnings can be approved, only with a reason."""
-    require_decidable(hub, str(delivery), reason)
-    state = records.delivery_state(hub.engine, delivery)
-    if state not in ("waiting", "approved", "rejected"):
-        raise UnexpectedState(f"{delivery} is {state}: nobody was asked.", next_step="run the gate first")
-    records.record_decision(hub.engine, str(delivery), who, at or datetime.now(UTC), decision, reason)
+def decide(hub: Hub, subject: Subject, decision: str, who: str, reason: str, at: datetime | None = None) -> Answer:
+    """Records what a steward decided: only warnings can be approved or rejected, only with a reason."""
+    _require_decidable(hub, subject, reason)
+    if decision not in DECISIONS:
+        raise ConfigError("A decision is approve or reject.", next_step="say one of them")
+    if subject.delivery and not may_move(state := _state(hub, subject), DECISIONS[decision], by="decide"):
+        raise UnexpectedState(f"{subject} is {state}: nobody is asked.", next_step="run `hub delivery gate` first")
+    records.record_decision(hub.engine, subject, who, at or datetime.now(UTC), decision, reason)
     if decision == "approve":
-        records.record_event(hub.engine, delivery, "approved", reason=f"steward {who}", run=hub.run)
+        _record(hub, subject, DECISIONS[decision], f"steward {who}")
     else:
-        refuse(hub, delivery, "steward")
-    return {"id": str(delivery), "decision": decision}
+        _refuse(hub, subject, "steward")
+    return {**_identity(subject), "decision": decision}
 
 
-def require_decidable(hub: Hub, subject: str, reason: str) -> None:
-    """Refuses a decision without a reason, or on a verdict that is not a warning."""
-    if not reason.strip():
-        raise ConfigError("A decision needs a reason.", next_step="say why in one sentence")
-    judged = records.last_quality_run(hub.engine, subject)
-    verdict = judged["verdict"] if judged else "missing"
-    if verdict != "warning":
-        raise QualityRefused(f"The verdict on {subject} is {verdict}: there is nothing to approve.")
-
-
-def require_passed(hub: Hub, subject: str) -> None:
+def require_passed(hub: Hub, subject: Subject) -> None:
     """Raises unless the last verdict is passed, or a warning that a steward approved after it was given."""
     judged = records.last_quality_run(hub.engine, subject)
     if judged and judged["verdict"] == "passed":
@@ -105,8 +80,86 @@ def require_passed(hub: Hub, subject: str) -> None:
     raise QualityRefused(f"{subject} did not pass its gate ({verdict}).", next_step="run the gate, or ask a steward")
 
 
-def refuse(hub: Hub, delivery: DeliveryId, reason: str) -> None:
-    """Rejects a staged delivery whole: its rows stay sealed in landing, what was staged is removed."""
-    records.refuse_books(hub.engine, delivery, reason)
-    records.record_event(hub.engine, delivery, "rejected", reason=reason, run=hub.run)
-    lake.remove(staging(hub, delivery))
+def _require_decidable(hub: Hub, subject: Subject, reason: str) -> None:
+    if not reason.strip():
+        raise ConfigError("A decision needs a reason.", next_step="say why in one sentence")
+    judged = records.last_quality_run(hub.engine, subject)
+    verdict = judged["verdict"] if judged else "missing"
+    if verdict != "warning":
+        raise QualityRefused(f"The verdict on {subject} is {verdict}: there is nothing to approve.")
+
+
+def _judge(hub: Hub, subject: Subject) -> tuple[Answer, list[Result]]:
+    """Judges every table of a subject in one process and stores each result: the answer, and what did not hold."""
+    from jobs.quality.judge import judge_all
+    from jobs.quality.report import in_words
+    from jobs.quality.rules import load_rules
+    from jobs.quality.verdict import overall
+
+    counts = records.get_counts(hub.engine, subject)
+    names = _tables(subject)
+    judged = judge_all({name: (load_rules(name), counts.get(name, {})) for name in names})
+    results = [r for name in names for r in judged[name]]
+    verdict = str(overall(results))
+    run = records.add_quality_run(
+        hub.engine, subject, [r.model_dump() for r in results], verdict, f"quality/{subject}", run=hub.run
+    )
+    failed = [r for r in results if r.verdict != "passed"]
+    answer = {
+        "verdict": verdict,
+        "quality_run": run,
+        "rules": len(results),
+        "failed": {s: sum(1 for r in failed if r.severity == s) for s in ("critical", "warning", "info")},
+        "failed_rules": [in_words(r) for r in failed][:20],
+        "report": f"{hub.settings.catalogue_address}/en/quality/{subject}",
+    }
+    if subject.delivery:
+        answer["books"] = f"{hub.settings.catalogue_address}/en/deliveries/{subject}"
+    return _identity(subject) | answer, failed
+
+
+def _named(results: Sequence[Result], what: str) -> str:
+    """How many rules these are and, of the first ones, which, on which table and how often they were broken: ``what``
+    with ``{rules}`` in it, a colon, then one rule after the other."""
+    from jobs.quality.report import in_words
+
+    rules = "rule" if len(results) == 1 else "rules"
+    said = [in_words(r) if r.verdict == "failed" else f"{r.rule} ({r.table}, {r.error})" for r in results[:SAID]]
+    more = [f"and {len(results) - SAID} more"] if len(results) > SAID else []
+    return f"{what.format(rules=f'{len(results)} {rules}')}: {'; '.join(said + more)}."
+
+
+def _tables(subject: Subject) -> list[str]:
+    if subject.delivery:
+        source = subject.delivery.source
+        return [f"{source}/{t}" for t in load_source(source).tables]
+    return [f"omop/{t}" for t in omop_names()]
+
+
+def _identity(subject: Subject) -> Answer:
+    """How an answer names its subject: a task reads it from there."""
+    if subject.delivery:
+        return {"id": str(subject), "period": subject.delivery.period}
+    return {"build": subject.build}
+
+
+def _state(hub: Hub, subject: Subject) -> str | None:
+    """The state of a delivery. A build has none: it is there, or this raises ``UnexpectedState``."""
+    if subject.delivery:
+        return records.delivery_state(hub.engine, subject.delivery)
+    records.build_deliveries(hub.engine, subject.build or 0)
+    return None
+
+
+def _record(hub: Hub, subject: Subject, state: str, reason: str) -> None:
+    if subject.delivery:
+        records.record_event(hub.engine, subject.delivery, state, reason=reason, run=hub.run)
+
+
+def _refuse(hub: Hub, subject: Subject, reason: str) -> None:
+    """Rejects a staged delivery whole: its rows stay sealed in landing, what was staged is removed. A build that is not
+    released is not seen by anybody: nothing of it changes."""
+    if subject.delivery:
+        records.refuse_books(hub.engine, subject.delivery, reason)
+        _record(hub, subject, "rejected", reason)
+        lake.remove(staging(hub, subject.delivery))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from catalogue.db import records
+from jobs.delivery import DeliveryId, Subject, may_act
 from jobs.errors import UnexpectedState
-from jobs.intake.delivery import DeliveryId
 from jobs.lake import tables as lake
 from jobs.quality.counters import kept
 from jobs.spark.session import safely
@@ -25,9 +25,9 @@ def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) ->
 
     spark = hub.spark
     state = records.delivery_state(hub.engine, delivery)
-    if state not in ("staged", "approved", "published"):
+    if not may_act("publish", state):
         raise UnexpectedState(f"{delivery} is {state}: it cannot be published.", next_step="run the steps before it")
-    require_passed(hub, str(delivery))
+    require_passed(hub, Subject(delivery))
     newest = records.latest_published(hub.engine, delivery.source, delivery.period)
     if newest and DeliveryId.parse(newest).version > delivery.version:
         records.record_event(hub.engine, delivery, "superseded", reason=newest, run=hub.run)

@@ -8,15 +8,12 @@ import shutil
 from typing import Any
 
 from catalogue.db import records
+from jobs.delivery import FIRST, OPEN, UNANNOUNCED, DeliveryId, may_act
 from jobs.errors import ContractRefused, HubError, Incomplete, KeyRefused, StorageError
 from jobs.intake.arrivals import complete_deliveries, incomplete_deliveries
 from jobs.intake.connectors import MANIFEST, FolderOutbox
-from jobs.intake.delivery import DeliveryId
 from jobs.intake.pull import Progress, PullReport, pull
 from jobs.steps.hub import Hub
-
-OPEN = ("announced", "pulled", "staged", "waiting", "approved")
-"""States in which a delivery still has a step before it."""
 
 MANIFEST_BYTES = 4 * 1024 * 1024
 Answer = dict[str, Any]
@@ -32,20 +29,20 @@ def announce(hub: Hub, only: tuple[str, str] | None = None) -> list[Answer]:
     known = {d["id"]: d["state"] for d in records.list_deliveries(hub.engine)}
     outbox = outbox_of(hub)
     for delivery in incomplete_deliveries(outbox):
-        if known.get(str(delivery)) in (None, "incomplete"):
+        if known.get(str(delivery)) in UNANNOUNCED:
             _announce(hub, delivery)
             records.record_event(hub.engine, delivery, "incomplete", reason="files_missing", run=hub.run)
             known[str(delivery)] = "incomplete"
     announced = []
-    busy = {DeliveryId.parse(d).parts[:2] for d, state in known.items() if state in OPEN}
+    busy = {DeliveryId.parse(d).slice for d, state in known.items() if state in OPEN}
     for delivery in complete_deliveries(outbox):
-        if known.get(str(delivery)) not in (None, "incomplete") or delivery.parts[:2] in busy:
+        if known.get(str(delivery)) not in UNANNOUNCED or delivery.slice in busy:
             continue
-        if only and delivery.parts[:2] != only:
+        if only and delivery.slice != only:
             continue
-        if not _announce(hub, delivery):
-            records.record_event(hub.engine, delivery, "announced", run=hub.run)
-        busy.add(delivery.parts[:2])
+        if not _announce(hub, delivery) and records.delivery_state(hub.engine, delivery) in UNANNOUNCED:
+            records.record_event(hub.engine, delivery, FIRST, run=hub.run)
+        busy.add(delivery.slice)
         announced.append({"source": delivery.source, "period": delivery.period, "version": delivery.version})
     return announced
 
@@ -93,7 +90,7 @@ def receive(hub: Hub, delivery: DeliveryId, *, again: bool = False, progress: Pr
     A delivery with the same files as the published one is a duplicate; one older than the published one is superseded.
     """
     state = records.delivery_state(hub.engine, delivery)
-    if state not in OPEN and not again:
+    if not (again or may_act("pull", state)):
         return _answer(delivery, state or "unknown", "stop")
     published = records.latest_published(hub.engine, delivery.source, delivery.period)
     if published and DeliveryId.parse(published).version > delivery.version:

@@ -1,17 +1,15 @@
-"""gate and release of a build: the staged slices replace theirs, then one SQL row makes all of it visible at once."""
+"""release: the staged slices of a build replace theirs, then one SQL row makes all of it visible at once."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from catalogue.db import records
-from jobs.errors import QualityErrored, QualityRefused
-from jobs.intake.delivery import DeliveryId
+from jobs.delivery import DeliveryId, Subject
 from jobs.lake import tables as lake
 from jobs.spark.session import safely
 from jobs.steps.build import EVIDENCE, SLICES, staging
-from jobs.steps.gate import judge_subject, require_decidable, require_passed
+from jobs.steps.gate import require_passed
 from jobs.steps.hub import Hub
 from jobs.steps.stage import Progress
 from schemas.loader import omop_names
@@ -19,35 +17,15 @@ from schemas.loader import omop_names
 Answer = dict[str, Any]
 
 
-def gate(hub: Hub, build: int) -> Answer:
-    """Judges a staged build. Raises ``QualityRefused`` or ``QualityErrored`` after the results were stored."""
-    records.build_deliveries(hub.engine, build)
-    answer = judge_subject(hub, f"build/{build}", [f"omop/{t}" for t in omop_names()])
-    if answer["verdict"] == "errored":
-        raise QualityErrored(f"Build {build}: the gate could not judge.", next_step=f"see {answer['report']}")
-    if answer["verdict"] == "critical":
-        raise QualityRefused(
-            f"Build {build}: {answer['failed']['critical']} critical rules failed. Readers see the release before.",
-            next_step=f"see {answer['report']}",
-        )
-    return {"build": build} | answer
-
-
-def decide(hub: Hub, build: int, decision: str, who: str, reason: str, at: datetime | None = None) -> Answer:
-    """Records what a steward decided on a build with warnings."""
-    require_decidable(hub, f"build/{build}", reason)
-    records.record_decision(hub.engine, f"build/{build}", who, at or datetime.now(UTC), decision, reason)
-    return {"build": build, "decision": decision}
-
-
 def release(hub: Hub, build: int, progress: Progress | None = None) -> Answer:
     """Releases a build that passed its gate. Repeating gives the same release; a table that the build does not change
     keeps its version."""
     from jobs.harmonise.build import EVENT_TABLES
 
-    require_passed(hub, f"build/{build}")
+    subject = Subject(build=build)
+    require_passed(hub, subject)
     deliveries = records.build_deliveries(hub.engine, build)
-    known = next((r for r in records.list_releases(hub.engine) if r.build == f"build/{build}"), None)
+    known = next((r for r in records.list_releases(hub.engine) if r.build == str(subject)), None)
     if known is None:
         detail = records.build_detail(hub.engine, build)
         slices = [tuple(s.split("/")) for s in detail["slices"]]
@@ -76,9 +54,9 @@ def release(hub: Hub, build: int, progress: Progress | None = None) -> Answer:
             return name, done
 
         versions |= dict(lake.at_once(one, omop_names()))
-        pending = [DeliveryId.parse(d).parts[:2] for d in deliveries]
+        pending = [DeliveryId.parse(d).slice for d in deliveries]
         _keep_evidence(hub, build, lake.slices(pending))
-        number = records.add_release(hub.engine, versions, deliveries, f"build/{build}")
+        number = records.add_release(hub.engine, versions, deliveries, build)
     else:
         number, versions = known.id, known.tables
     lake.remove(staging(hub, build))

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from catalogue.db import records
+from jobs.delivery import DeliveryId
 from jobs.errors import UnexpectedState
-from jobs.intake.delivery import DeliveryId
 from jobs.lake import tables as lake
 from jobs.spark.session import safely
 from jobs.steps.hub import Hub

@@ -112,7 +112,7 @@ def write(delivery: Delivery, home: Path, key: bytes) -> Path:
         (folder / name).write_bytes(content)
         named[name] = table
     if delivery.source == "ville":
-        from jobs.intake.delivery import DeliveryId
+        from jobs.delivery import DeliveryId
         from jobs.pseudonymise.agent import pseudonymise
 
         pseudonymise(

@@ -16,7 +16,7 @@ from dags.lib import settled
 from dags.lib.doorbell import Doorbell, unannounced
 from dags.lib.settled import Settled
 from dags.lib.watch import Watch
-from jobs.intake.delivery import DeliveryId
+from jobs.delivery import DeliveryId
 from jobs.settings import Settings
 from schemas.loader import load_source
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from dags.lib import outboxes
+from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError
 from jobs.intake.connectors import FolderOutbox
-from jobs.intake.delivery import DeliveryId
 from jobs.settings import Settings
 
 SOURCES = ("dcir", "ville")

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from jobs.delivery import Subject
 from jobs.errors import HubError
 from jobs.settings import Settings
 from jobs.steps.hub import Hub
@@ -67,7 +68,7 @@ def take_in(world: World, hub: Hub | None = None) -> None:
                 if answer["next"] == "stop":
                     continue
                 stage.stage(hub, delivery)
-                judged = gate.gate(hub, delivery)
+                judged = gate.gate(hub, Subject(delivery))
                 if judged["verdict"] == "passed":
                     world.answers.append((str(delivery), publish.publish(hub, delivery)))
             except HubError as error:
@@ -76,13 +77,13 @@ def take_in(world: World, hub: Hub | None = None) -> None:
 
 def build_and_release(world: World, hub: Hub | None = None) -> dict[str, Any]:
     """Builds, gates and releases what is published and not released yet; the release's answer."""
-    from jobs.steps import build, release
+    from jobs.steps import build, gate, release
 
     hub = hub or world.hub()
     built = build.build(hub)
     if built["next"] == "stop":
         return built
-    assert release.gate(hub, built["build"])["verdict"] == "passed"
+    assert gate.gate(hub, Subject(build=built["build"]))["verdict"] == "passed"
     return release.release(hub, built["build"])
 
 

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from catalogue.db import records
-from jobs.intake.delivery import DeliveryId
+from jobs.delivery import OPEN, DeliveryId
 from jobs.settings import Settings
 from jobs.steps.hub import Hub
 
-OPEN = ("announced", "pulled", "staged", "waiting", "approved")
 HUB = Hub(Settings())
 RULE = {"table": "dcir/er_prs_f", "rule": "DCIR-PRS-001", "severity": "warning", "verdict": "failed"}
 Answer = dict[str, Any]
@@ -86,8 +85,8 @@ def gate_build(number: str) -> Answer:
 
 
 def release(number: str) -> Answer:
-    brought = records.build_deliveries(HUB.engine, number)
-    return {"release": records.add_release(HUB.engine, {"omop/person": 1}, brought, number), "build": int(number)}
+    brought = records.build_deliveries(HUB.engine, int(number))
+    return {"release": records.add_release(HUB.engine, {"omop/person": 1}, brought, int(number)), "build": int(number)}
 
 
 def describe(number: str) -> Answer:

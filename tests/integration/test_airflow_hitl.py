@@ -22,8 +22,8 @@ import pytest
 from sqlalchemy import Engine
 
 from catalogue.db import records
+from jobs.delivery import DeliveryId
 from jobs.errors import HubError
-from jobs.intake.delivery import DeliveryId
 from jobs.serve import airflow, hub, processes
 from jobs.serve.rest import AirflowClient
 from jobs.settings import CHECKOUT, Settings

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from catalogue.db import records
+from jobs.delivery import DeliveryId, Subject
 from jobs.errors import ConflictError, ServerUnavailable
-from jobs.intake.delivery import DeliveryId
 from jobs.lake import tables as lake
 from jobs.settings import Settings
 from jobs.spark import server
@@ -39,7 +39,7 @@ def stages(world: World, delivery: DeliveryId) -> None:
     receive.announce(hub)
     assert receive.receive(hub, delivery)["next"] == "stage"
     stage.stage(hub, delivery)
-    assert gate.gate(hub, delivery)["verdict"] == "passed"
+    assert gate.gate(hub, Subject(delivery))["verdict"] == "passed"
 
 
 def rows_of(world: World, name: str) -> list[tuple[Any, ...]]:
@@ -167,13 +167,13 @@ def test_a_month_taken_in_again_under_a_mended_rule_is_replaced(
         hub = world.hub()
         assert receive.receive(hub, delivery, again=True)["next"] == "stage"
         stage.stage(hub, delivery)
-        assert gate.gate(hub, delivery)["verdict"] == "passed"
+        assert gate.gate(hub, Subject(delivery))["verdict"] == "passed"
         return publish.publish(hub, delivery)
 
     receive.announce(world.hub())
     first = again()
     engine = world.hub().engine
-    records.add_release(engine, first["versions"], [delivery], "build/1")
+    records.add_release(engine, first["versions"], [delivery], 1)
     assert again()["versions"] == first["versions"]
     assert records.pending_deliveries(engine) == []
 
@@ -231,7 +231,7 @@ class TestAtOnce:
         for delivery in both:
             receive.receive(hub, delivery)
             stage.stage(hub, delivery)
-            assert gate.gate(hub, delivery)["verdict"] == "passed"
+            assert gate.gate(hub, Subject(delivery))["verdict"] == "passed"
         self.together(world, both)
         self.holds_its_books(world)
 
@@ -253,7 +253,7 @@ class TestAtOnce:
         for delivery in (first, second):
             receive.receive(hub, delivery)
             stage.stage(hub, delivery)
-            assert gate.gate(hub, delivery)["verdict"] == "passed"
+            assert gate.gate(hub, Subject(delivery))["verdict"] == "passed"
         publish.publish(hub, first)
         # both have looked and found nothing of this month when either begins to write
         meet = {
@@ -312,7 +312,7 @@ class TestKilledServer:
         hub = world.hub()
         stage.stage(hub, delivery)
         assert world.deliveries[str(delivery)]["tables"] == wanted["tables"]
-        assert gate.gate(hub, delivery)["verdict"] == "passed"
+        assert gate.gate(hub, Subject(delivery))["verdict"] == "passed"
 
         self.dies(spark_hub, lambda progress: publish.publish(hub, delivery, progress), at=1)
         assert world.deliveries[str(delivery)]["state"] == "staged"
@@ -329,7 +329,7 @@ class TestKilledServer:
         hub = world.hub()
         built = build.build(hub)
         assert built["build"] == 1  # the one that was begun
-        assert release.gate(hub, 1)["verdict"] == "passed"
+        assert gate.gate(hub, Subject(build=1))["verdict"] == "passed"
         release.release(hub, 1)
         truth = oracle.read("truth")["published"]["by_delivery"][f"dcir/{MONTH}"]
         found = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from catalogue.db import records
+from jobs.delivery import DeliveryId
 from jobs.errors import KeyRefused
-from jobs.intake.delivery import DeliveryId
 from jobs.pseudonymise import keys
 from jobs.settings import Settings
 from jobs.spark import server, session

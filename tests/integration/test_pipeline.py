@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from catalogue.db import records
+from jobs.delivery import DeliveryId, Subject
 from jobs.errors import HubError, QualityRefused
-from jobs.intake.delivery import DeliveryId
 from jobs.lake import tables as lake
 from jobs.lake.inventory import names
 from jobs.steps import build, gate, publish, receive, release, stage
@@ -162,7 +162,7 @@ def test_a_published_delivery_taken_in_again_changes_no_table(world: World) -> N
     before, deliveries = world.versions(), world.deliveries
     assert receive.receive(hub, delivery, again=True)["next"] == "stage"
     stage.stage(hub, delivery)
-    assert gate.gate(hub, delivery)["verdict"] == "passed"
+    assert gate.gate(hub, Subject(delivery))["verdict"] == "passed"
     publish.publish(hub, delivery)
     assert world.versions() == before
     assert world.deliveries == deliveries
@@ -182,7 +182,7 @@ def test_a_waiting_delivery_is_not_published_without_a_steward(world: World) -> 
 
 def test_nobody_approves_what_the_gate_passed(world: World) -> None:
     with pytest.raises(QualityRefused):
-        gate.decide(world.hub(), DeliveryId("dcir", "2024-01", 1), "approve", "steward", "why not")
+        gate.decide(world.hub(), Subject(DeliveryId("dcir", "2024-01", 1)), "approve", "steward", "why not")
 
 
 def sums(hub: Hub, tables: list[str]) -> dict[str, tuple[int, int]]:
@@ -227,7 +227,7 @@ def test_building_month_by_month_with_a_correction_equals_one_build_of_everythin
     hub = world.hub()
     again = build.build(hub, again=True)
     assert len(again["deliveries"]) == 6
-    assert release.gate(hub, again["build"])["verdict"] == "passed"
+    assert gate.gate(hub, Subject(build=again["build"]))["verdict"] == "passed"
     release.release(hub, again["build"])
     assert sums(hub, omop_names()) == by_month
     assert len(records.list_releases(hub.engine)) == 3

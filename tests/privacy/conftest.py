@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from catalogue.db import records
-from jobs.intake.delivery import DeliveryId
+from jobs.delivery import DeliveryId
 from jobs.serve import airflow, hub
 from jobs.serve.rest import AirflowClient
 from jobs.serve.watch import Sight, Watcher

@@ -15,9 +15,9 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli.agent import app
+from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError, ContractRefused, Incomplete, KeyRefused
 from jobs.intake.arrivals import complete_deliveries
-from jobs.intake.delivery import DeliveryId
 from jobs.pseudonymise.agent import AgentReport, pseudonymise, raw_columns
 from jobs.pseudonymise.canonical import key_of
 from jobs.pseudonymise.keys import check_value, read_key

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError, ContractRefused, Incomplete
 from jobs.intake.arrivals import complete_deliveries
-from jobs.intake.delivery import DeliveryId
 from jobs.pseudonymise.declare import declare
 from schemas.loader import load_source
 from tests.unit.intake_kit import DELIVERY, good, receive

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError
 from jobs.intake.arrivals import complete_deliveries, incomplete_deliveries
 from jobs.intake.connectors import Connector, FolderOutbox, is_safe_name
-from jobs.intake.delivery import DeliveryId
 from tests.unit.intake_kit import file_name, send
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from jobs.delivery import DeliveryId
 from jobs.errors import ConflictError, ContractRefused, Incomplete, KeyRefused
-from jobs.intake.delivery import DeliveryId
 from jobs.intake.landing import read_encrypted
 from jobs.intake.seal import unseal
 from tests.unit.intake_kit import (

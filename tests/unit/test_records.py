@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from sqlalchemy import Engine, inspect, text
 
 from catalogue.db import records
 from catalogue.db.engine import VERSION_TABLE, alembic_config
-from catalogue.db.models import APPEND_ONLY, STATES, Base
+from catalogue.db.models import APPEND_ONLY, Base
+from jobs.delivery import FIRST, STATES, may_move
 from jobs.errors import (
     ConfigError,
     ConflictError,
@@ -73,6 +76,14 @@ def figure(number: float | None, measure: str = "persons", **more: Any) -> dict[
     }
 
 
+def shortest_ways() -> dict[str, tuple[str, ...]]:
+    """State -> the moves that lead to it from the first one."""
+    ways: dict[str, tuple[str, ...]] = {FIRST: ()}
+    while new := {to: (*way, to) for state, way in ways.items() for to in STATES[state].targets if to not in ways}:
+        ways |= new
+    return ways
+
+
 class RecordsSuite:
     """What holds on every database. A subclass gives the fixture ``engine``: an empty, migrated hub database."""
 
@@ -110,18 +121,44 @@ class RecordsSuite:
 
     @pytest.mark.parametrize("name", ["dcir", "dcir/2024-01", "dcir/2024-01/1", "dcir/2024-01/vx", "a/b/c/v1"])
     def test_a_delivery_id_has_one_form(self, engine: Engine, name: str) -> None:
-        with pytest.raises(UnexpectedState):
+        with pytest.raises(ConfigError, match="not the name of a delivery"):
             records.announce(engine, name, manifest(), "m")
 
     def test_the_last_event_is_the_state(self, engine: Engine) -> None:
         name = "dcir/2024-01/v1"
+        assert records.delivery_state(engine, name) is None
         records.announce(engine, name, manifest("aaaaaaaa"), "m1")
-        for state in STATES:
+        for state in ("pulled", "staged", "waiting", "approved", "published", "superseded"):
             records.record_event(engine, name, state, reason="why", run="run-1", detail={"rows": 3})
             assert records.delivery_state(engine, name) == state
-        assert records.delivery_state(engine, "dcir/2024-01/v2") is None
         last = records.list_deliveries(engine)[0]
-        assert (last["state"], last["reason"]) == (STATES[-1], "why")
+        assert (last["state"], last["reason"]) == ("superseded", "why")
+
+    def test_a_move_is_recorded_only_when_it_is_in_the_table(self, engine: Engine) -> None:
+        """Every state after every state, whatever way led there."""
+        ways = shortest_ways()
+        for number, (state, to) in enumerate(product(ways, STATES), start=1):
+            name = f"dcir/2024-01/v{number}"
+            records.announce(engine, name, manifest("aaaaaaaa"), "m1")
+            for step in ways[state]:
+                records.record_event(engine, name, step)
+            if may_move(state, to):
+                assert records.record_event(engine, name, to, reason="next")
+                assert records.delivery_state(engine, name) == to
+            else:
+                with pytest.raises(UnexpectedState, match=f"is {state}: it cannot become {to}"):
+                    records.record_event(engine, name, to)
+                assert records.delivery_state(engine, name) == state
+
+    def test_the_database_knows_the_states_of_the_table(self, engine: Engine) -> None:
+        check = next(c for c in inspect(engine).get_check_constraints("event") if c["name"] == "ck_event_state")
+        assert set(re.findall(r"'(\w+)'", check["sqltext"])) == set(STATES)
+
+    def test_a_manifest_that_changes_what_is_in_the_lake_is_refused(self, engine: Engine) -> None:
+        publish(engine, "dcir/2024-01/v1")
+        records.record_event(engine, "dcir/2024-01/v1", "rejected", reason="quality")
+        with pytest.raises(ContractRefused, match="another manifest"):
+            records.announce(engine, "dcir/2024-01/v1", manifest("bbbbbbbb"), "m2")
 
     def test_the_same_event_again_adds_nothing(self, engine: Engine) -> None:
         name = "dcir/2024-01/v1"
@@ -146,7 +183,7 @@ class RecordsSuite:
         publish(engine, "dcir/2024-01/v1")
         records.record_decision(engine, "dcir/2024-01/v1", "steward", datetime.now(UTC), "approve", "seen")
         records.add_quality_run(engine, "dcir/2024-01/v1", [result()], "passed", None)
-        records.add_release(engine, {"omop/person": 1}, ["dcir/2024-01/v1"], "build/1")
+        records.add_release(engine, {"omop/person": 1}, ["dcir/2024-01/v1"], 1)
         column = inspect(engine).get_columns(table)[-1]["name"]
         for change in (f"update {table} set {column} = {column}", f"delete from {table}"):
             with pytest.raises(Exception, match="append-only"), engine.begin() as connection:
@@ -301,15 +338,15 @@ class RecordsSuite:
         assert pending == ["dcir/2024-01/v1", "ville/2024-01/v1"]
         build = records.start_build(engine, pending)
         assert records.start_build(engine, reversed(pending)) == build
-        assert records.build_deliveries(engine, f"build/{build}") == records.build_deliveries(engine, build) == pending
-        release = records.add_release(engine, {"omop/person": 3, "omop/death": 1}, pending, f"build/{build}")
-        assert records.add_release(engine, {"omop/person": 3}, pending, f"build/{build}") == release
+        assert records.build_deliveries(engine, build) == pending
+        release = records.add_release(engine, {"omop/person": 3, "omop/death": 1}, pending, build)
+        assert records.add_release(engine, {"omop/person": 3}, pending, build) == release
         with pytest.raises(ConflictError):
-            records.add_release(engine, {"omop/person": 4}, pending, f"build/{build}")
+            records.add_release(engine, {"omop/person": 4}, pending, build)
         assert records.pending_deliveries(engine) == []
         assert records.start_build(engine, pending) > build
         with pytest.raises(UnexpectedState):
-            records.build_deliveries(engine, "build/99")
+            records.build_deliveries(engine, 99)
         with pytest.raises(UnexpectedState, match="never announced"):
             records.start_build(engine, ["dcir/1999-01/v1"])
 
@@ -320,7 +357,7 @@ class RecordsSuite:
         first = records.add_release(engine, {"omop/person": 1, "omop/death": 1}, records.pending_deliveries(engine), 1)
         publish(engine, "ville/2024-01/v2")
         assert records.pending_deliveries(engine) == ["ville/2024-01/v2"]
-        second = records.add_release(engine, {"omop/person": 2}, ["ville/2024-01/v2"], "build/2")
+        second = records.add_release(engine, {"omop/person": 2}, ["ville/2024-01/v2"], 2)
         now = records.current_release(engine)
         assert now
         assert now.id == second
@@ -344,7 +381,7 @@ class RecordsSuite:
 
     def test_only_publishable_figures_are_stored(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1")
-        release = records.add_release(engine, {"omop/person": 1}, ["dcir/2024-01/v1"], "build/1")
+        release = records.add_release(engine, {"omop/person": 1}, ["dcir/2024-01/v1"], 1)
         good = [
             figure(15),
             figure(None, "rows", suppressed=True),

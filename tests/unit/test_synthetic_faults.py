@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs.delivery import DeliveryId
 from jobs.errors import ContractRefused, Incomplete
 from jobs.intake.arrivals import incomplete_deliveries
-from jobs.intake.delivery import DeliveryId
 from jobs.intake.pull import pull
 from jobs.pseudonymise import keys
 from jobs.synthetic import faults

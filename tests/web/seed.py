@@ -46,11 +46,12 @@ def fill(engine: Engine) -> None:
     judge(engine, correction, "warning")
     at = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
     records.record_decision(engine, correction, "Camille Martin", at, "approve", "known change of codes")
+    records.record_event(engine, correction, "waiting", run=RUN)
     records.record_event(engine, correction, "approved", reason="steward Camille Martin", run=RUN)
     records.record_event(engine, correction, "published", run=RUN)
     records.announce(engine, "ville/2024-01/v2", manifest("ville", ("patient",)), "again")
     records.record_event(engine, "ville/2024-01/v2", "duplicate", reason="ville/2024-01/v1")
-    records.announce(engine, f"dcir/{EVIL.replace('/', '-')}/v1", {"files": [{"name": EVIL, "table": EVIL}]}, "evil")
+    records.announce(engine, "dcir/2024-04/v1", {"files": [{"name": EVIL, "table": EVIL}]}, "evil")
     number = release(engine, [correction], 2)
     records.set_figures(engine, number, figures())
 

@@ -323,7 +323,8 @@ def test_a_refusal_says_why_before_anything_else(tmp_path: Path) -> None:
     records.migrate(engine)
     name, said = "dcir/2024-01/v1", "ER_PRS_F_202401.csv (dcir/er_prs_f): the header lacks: PRS_NAT_REF."
     records.announce(engine, name, {"files": []}, name)
-    records.record_event(engine, name, "published")
+    for state in ("pulled", "staged", "published"):
+        records.record_event(engine, name, state)
     records.record_event(
         engine, name, "rejected", reason="missing_column", detail={"said": said}, run="ingest_dcir/x+1"
     )
