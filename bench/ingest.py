@@ -154,12 +154,12 @@ def pseudonym_share(at: Settings, data: Data, home: Path) -> dict[str, float]:
     """
     from bench.measure import Clock
     from jobs.delivery import DeliveryId
+    from jobs.lake.sealed import read_landed
     from jobs.spark import server as spark
     from jobs.stage.typed import typed
     from jobs.steps import receive
     from jobs.steps.hub import Hub
     from jobs.steps.keys import initialise
-    from jobs.steps.stage import landed
     from schemas.loader import load_source
 
     shutil.rmtree(home, ignore_errors=True)
@@ -171,7 +171,7 @@ def pseudonym_share(at: Settings, data: Data, home: Path) -> dict[str, float]:
     whole = load_table(SOURCE, TABLE)
     table = whole.model_copy(update={"columns": tuple(c for c in whole.columns if c.pseudonym)})
     plain = table.model_copy(update={"columns": tuple(c.model_copy(update={"pseudonym": None}) for c in table.columns)})
-    raw = landed(hub, delivery, whole)
+    raw = read_landed(hub.spark, delivery.under(hub.settings.landing), whole)
     clock = Clock((spark.running(at),))
     for _ in range(3):
         for name, contract in (("with", table), ("without", plain)):

@@ -57,19 +57,17 @@ def check(
 
 def _rows(hub: Hub, table: str, staged: str | None) -> DataFrame:
     """The table in the lake, or as a delivery staged it; raises ``ConfigError`` when there is none."""
-    from pathlib import Path
-
     from jobs.delivery import DeliveryId
     from jobs.errors import ConfigError
     from jobs.lake import tables as lake
-    from jobs.steps.stage import staged as staged_rows
-    from jobs.steps.stage import staging
+    from jobs.lake.staged import StagedTable
     from schemas.loader import load
 
     if staged:
         delivery = DeliveryId.parse(staged)
-        if Path(staging(hub, delivery, table.removeprefix(f"{delivery.source}/"))).is_dir():
-            return staged_rows(hub, delivery, load(table))
+        waiting = StagedTable.of_delivery(hub.settings.lake, delivery, load(table))
+        if table.startswith(f"{delivery.source}/") and waiting.place.is_dir():
+            return waiting.read(hub.spark)
         raise ConfigError(f"{table} of {staged} is not staged.", next_step="see `hub delivery list`")
     where = lake.path(hub.settings.lake, table)
     if lake.last_commit(hub.spark, where) is None:
@@ -80,10 +78,10 @@ def _rows(hub: Hub, table: str, staged: str | None) -> DataFrame:
 def _referred(hub: Hub, table: str, staged: str | None) -> DataFrame:
     """A table that a rule refers to: staged by the same delivery, else in the lake."""
     from jobs.delivery import DeliveryId
-    from jobs.quality.counters import kept
+    from jobs.quality.counters import only_kept
 
     together = staged if staged and table.startswith(f"{DeliveryId.parse(staged).source}/") else None
-    return kept(_rows(hub, table, together))
+    return only_kept(_rows(hub, table, together))
 
 
 @app.command("export-suite")

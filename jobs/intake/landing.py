@@ -27,6 +27,18 @@ LANDING, QUARANTINE = "landing", "quarantine"
 """Master key ids, as the Java key client knows them."""
 ROW_GROUP_BYTES = 32 * 2**20
 ENCRYPTED = b"PARE"
+LANDED = ".parquet"
+"""What the name of a landing or quarantine file adds to that of the contributor's file."""
+
+
+def landed_name(file: str) -> str:
+    """Name of the file in landing or quarantine that holds the rows of a contributor's file."""
+    return file + LANDED
+
+
+def contributed_name(landed: str) -> str:
+    """Name of the contributor's file whose rows a file in landing or quarantine holds."""
+    return landed.removesuffix(LANDED)
 
 
 class _Wrapping(pe.KmsClient):  # type: ignore[misc]

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jobs.delivery import DeliveryId
 from jobs.errors import ConflictError, ContractRefused, HubError, KeyRefused
 from jobs.intake.connectors import Connector, connect, is_safe_name
-from jobs.intake.landing import LANDING, QUARANTINE, EncryptedParquet
+from jobs.intake.landing import LANDING, QUARANTINE, EncryptedParquet, landed_name
 from jobs.intake.lines import Place
 from jobs.intake.manifest import FileEntry, Manifest, read_manifest, require_complete
 from jobs.intake.readers import MALFORMED, CsvFile, row_schema
@@ -85,8 +85,8 @@ def pull(
     stage1_key: str | None = None,
     progress: Progress | None = None,
 ) -> PullReport:
-    """Receives ``delivery`` into ``landing/<delivery>/<table>/<stem>.parquet``; malformed lines go to
-    ``quarantine/<delivery>/<table>/malformed-<stem>.parquet``, each sealed to its own key.
+    """Receives ``delivery`` into ``landing/<delivery>/<table>/<file>.parquet``; malformed lines go to
+    ``quarantine/<delivery>/<table>/malformed-<file>.parquet``, each sealed to its own key.
 
     ``stage1_key``: check value that the contributors' stage-1 key must have; another one raises ``KeyRefused``
     (stage1_key_other). Raises ``Incomplete`` while files are missing, ``ConflictError`` while another process pulls
@@ -117,7 +117,7 @@ def _receive(entry: FileEntry, doors: _Doors, progress: Progress | None) -> File
     """One file: one pass over its bytes."""
     table, dialect = load_table(doors.delivery.source, entry.table), load_source(doors.delivery.source).csv
     place = Place(str(doors.delivery), entry.name, f"{doors.delivery.source}/{entry.table}")
-    target = f"{entry.name.removesuffix('.csv')}.parquet"
+    target = landed_name(entry.name)
     tell = None if progress is None else (lambda done: progress(entry.name, done, entry.bytes))
     with ExitStack() as stack:
         stream = stack.enter_context(doors.connector.open(doors.delivery, entry.name))

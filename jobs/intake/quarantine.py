@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError
-from jobs.intake.landing import read_encrypted
+from jobs.intake.landing import contributed_name, read_encrypted
 from jobs.intake.readers import ROW
 from jobs.pseudonymise.keys import read_private_key
 
@@ -40,7 +40,7 @@ def _of_table(folder: Path, key: rsa.RSAPrivateKey) -> Iterator[Place]:
         found = read_encrypted(path, key, ["_file", ROW, "_reason"]).to_pylist()
         places += [_place(folder.name, r["_file"], r[ROW], r["_reason"]) for r in found]
     for path in sorted(folder.glob("malformed-*.parquet")):
-        file = f"{path.stem.removeprefix('malformed-')}.csv"
+        file = contributed_name(path.name.removeprefix("malformed-"))
         found = read_encrypted(path, key, [ROW, "reason"]).to_pylist()
         places += [_place(folder.name, file, r[ROW], f"malformed: {r['reason']}") for r in found]
     yield from sorted(places, key=lambda p: (p["file"], p["record"]))

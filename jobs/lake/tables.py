@@ -3,7 +3,7 @@
 ``lake/source/<source>/<table>``  published rows of a contributor, partitioned by ``_period``
 ``lake/omop/<table>``             OMOP CDM 5.4; event tables are partitioned by ``_source`` and ``_period``
 ``lake/build/<table>``            what the build keeps between deliveries
-``lake/staging/...``              what waits for its gate; removed when it was published or refused
+``lake/staging/...``              what waits for its gate (``jobs.lake.staged``)
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jobs.delivery import Subject
 from jobs.errors import ConflictError, StorageError
+from jobs.lake.layout import staging
 from jobs.spark.session import safely
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ MISSING = (
 
 def path(lake: Path, name: str) -> str:
     """Where a table lies: ``dcir/x`` in ``<lake>/source/dcir/x``, ``omop/person`` in ``<lake>/omop/person``."""
-    return str(lake / name if name.split("/")[0] in ("omop", "build", "staging") else lake / "source" / name)
+    return str(lake / name if name.split("/")[0] in ("omop", "build") else lake / "source" / name)
 
 
 def read(spark: SparkSession, where: str, version: int | None = None) -> DataFrame:
@@ -153,21 +155,6 @@ def slices(pairs: Sequence[tuple[str, str]]) -> str:
     return " OR ".join(f"(_source = '{s}' AND _period = '{p}')" for s, p in sorted(pairs))
 
 
-def write_staged(spark: SparkSession, df: DataFrame, where: str) -> DataFrame:
-    """Writes rows that wait for their gate and returns them as written. Plain encrypted Parquet: nobody reads it before
-    its step is recorded, a repeated step replaces it, and a table's log would cost more than small rows do."""
-    with safely(f"staging of {Path(where).name}"):
-        df.write.mode("overwrite").parquet(where)
-        return read_staged(spark, where)
-
-
-def read_staged(spark: SparkSession, where: str) -> DataFrame:
-    """Rows that wait for their gate."""
-    return spark.read.parquet(where)
-
-
-def remove(where: str) -> None:
-    """Removes a staged table: nobody reads it any more."""
-    if "/staging/" not in where:
-        raise StorageError(f"{Path(where).name} is not staged: it is not removed.")
-    shutil.rmtree(where, ignore_errors=True)
+def remove_staged(lake: Path, subject: Subject) -> None:
+    """Removes all staged tables of a delivery or a build: nobody reads them any more."""
+    shutil.rmtree(staging(lake, subject), ignore_errors=True)

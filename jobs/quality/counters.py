@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from expectations.kinds import FROM_BOOKS
 from jobs.errors import QualityErrored
 from jobs.quality.rule import Rule
+from jobs.stage.books import KEPT, STATUS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -31,8 +32,6 @@ Counts = dict[str, tuple[int, int]]
 Read = Callable[[str], "DataFrame"]
 
 ROWS = "_rows"
-STATUS = "_status"
-KEPT = "kept"
 CONCEPT = "omop/concept"
 FLAGGED = frozenset({"foreign_key", "concept_domain"})
 """Kinds that need another table: ``annotate`` answers them with a boolean column."""
@@ -141,7 +140,7 @@ def annotate(df: DataFrame, rules: Sequence[Rule], read: Read, broadcast: Collec
     return df
 
 
-def kept(staged: DataFrame) -> DataFrame:
+def only_kept(staged: DataFrame) -> DataFrame:
     """The rows of a staged table that go on; any other table whole."""
     from pyspark.sql import functions as F
 
@@ -209,7 +208,7 @@ def counts(
         elif rule.kind == "row_count":
             found[rule.id] = shortfall(rule, int(observed[ROWS]))
         elif rule.kind == "unique":
-            found[rule.id] = (duplicates(kept(staged), rule.columns), int(observed[_denominator(rule)]))
+            found[rule.id] = (duplicates(only_kept(staged), rule.columns), int(observed[_denominator(rule)]))
         elif "v/" + rule.id in observed and _denominator(rule) in observed:
             found[rule.id] = (int(observed["v/" + rule.id]), int(observed[_denominator(rule)]))
     return found

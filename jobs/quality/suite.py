@@ -14,11 +14,12 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from expectations.kinds import FROM_BOOKS, STATUSES
-from jobs.quality.counters import FLAGGED, STATUS, Counts, Read, annotate, kept, shortfall
+from jobs.quality.counters import FLAGGED, Counts, Read, annotate, only_kept, shortfall
 from jobs.quality.judge import error_class, judge, named, raised
 from jobs.quality.rule import Rule
 from jobs.quality.rules import load_rules
 from jobs.quality.verdict import Result, result
+from jobs.stage.books import STATUS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -136,7 +137,7 @@ def check_table(
     rows = [r for r in rest if r.of not in FROM_BOOKS]
     with muted():
         try:
-            checked = kept(df)
+            checked = only_kept(df)
             if any(r.kind in FLAGGED and r.flag not in df.columns for r in rows):
                 if read is None:
                     raise LookupError("no reader for the referred tables")

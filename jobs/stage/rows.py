@@ -5,19 +5,18 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.stage.marks import PLACE
+from jobs.stage.books import DUPLICATE, KEPT, QUARANTINED, SETTLED, STATUS
+from jobs.stage.exceptions import PLACE
 from jobs.stage.typed import spark_type
 from schemas.loader import Table
-
-KEPT, QUARANTINED, DUPLICATE, SETTLED = "kept", "quarantined", "duplicate", "settled"
 
 
 def with_state(rows: DataFrame, table: Table) -> DataFrame:
     """One row per row: the lake's columns, ``_file``, ``_row``, ``_status`` (kept, quarantined, duplicate, settled),
     ``_reason`` (of quarantined rows), ``_content``, and the answers of flagged rules where they are there.
 
-    ``rows``: as ``typed`` gives them, with the columns of ``marks`` where others were asked; without them, what each
-    row says alone.
+    ``rows``: as ``typed`` gives them, with the columns of ``to_exceptions`` where others were asked; without them,
+    what each row says alone.
     """
     has = set(rows.columns)
     status, reason = _state(has)
@@ -33,7 +32,7 @@ def with_state(rows: DataFrame, table: Table) -> DataFrame:
     return rows.select(
         *[column(name).alias(name) for name in names],
         *PLACE,
-        status.alias("_status"),
+        status.alias(STATUS),
         F.when(status == QUARANTINED, reason).alias("_reason"),
         (F.xxhash64(*[column(name) for name in names]) if summed else F.col("_content")).alias("_content"),
         *[c for c in rows.columns if c.startswith("_ok_")],
@@ -49,9 +48,9 @@ def _state(has: set[str]) -> tuple[Column, Column]:
         F.col("_reason"), F.when(copy == "conflict", F.lit("conflict")), F.when(parent == "orphan", F.lit("orphan"))
     )
     status = (
-        F.when(copy == "duplicate", F.lit(DUPLICATE))
+        F.when(copy == DUPLICATE, F.lit(DUPLICATE))
         .when(reason.isNotNull(), F.lit(QUARANTINED))
-        .when((parent == "settled") | settled, F.lit(SETTLED))
+        .when((parent == SETTLED) | settled, F.lit(SETTLED))
         .otherwise(F.lit(KEPT))
     )
     return status, reason

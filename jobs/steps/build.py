@@ -11,9 +11,10 @@ from catalogue.db import records
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import UnexpectedState
 from jobs.lake import tables as lake
+from jobs.lake.staged import StagedTable
 from jobs.spark.session import safely
-from jobs.steps.hub import Hub
-from jobs.steps.stage import Progress
+from jobs.stage.counted import content_of, content_sum
+from jobs.steps.hub import Hub, Progress
 from schemas.loader import load_omop, load_source
 
 if TYPE_CHECKING:
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 Slice = tuple[str, str]
 SLICES = ["_source", "_period"]
 EVIDENCE = "build/person_evidence"
-
-
-def staging(hub: Hub, build: int, table: str = "") -> str:
-    """Where a build's staged table waits: ``omop/person``, ``stem``, ``evidence``."""
-    return lake.path(hub.settings.lake, f"staging/build/{build}/{table}".rstrip("/"))
 
 
 def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) -> dict[str, Any]:
@@ -99,12 +95,12 @@ def _stage_stem(
             wanted[f"persons/{source}"] = events.persons(clean)
         for name, frame in wanted.items():
             rows = frame.withColumn("_source", F.lit(source))
-            lake.write_staged(hub.spark, rows, staging(hub, number, name))
+            StagedTable.of_build(hub.settings.lake, number, name).write_rows(rows)
     return parts
 
 
-def _staged(hub: Hub, number: int, name: str, parts: list[str]) -> DataFrame:
-    frames = [lake.read_staged(hub.spark, staging(hub, number, f"{name}/{part}")) for part in parts]
+def _read_parts(hub: Hub, number: int, name: str, parts: list[str]) -> DataFrame:
+    frames = [StagedTable.of_build(hub.settings.lake, number, f"{name}/{part}").read(hub.spark) for part in parts]
     return reduce(lambda one, other: one.unionByName(other), frames)
 
 
@@ -112,12 +108,13 @@ def _stage_evidence(hub: Hub, number: int, slices: set[Slice], parts: list[str])
     """All that is known of persons: what the build before kept, with the built slices replaced."""
     from jobs.harmonise.evidence import with_dates
 
-    dated = with_dates(_staged(hub, number, "persons", parts), _staged(hub, number, "stem", parts))
-    fresh = lake.write_staged(hub.spark, dated, staging(hub, number, "evidence"))
-    kept = lake.path(hub.settings.lake, EVIDENCE)
-    if lake.last_commit(hub.spark, kept) is None:
+    dated = with_dates(_read_parts(hub, number, "persons", parts), _read_parts(hub, number, "stem", parts))
+    staged = StagedTable.of_build(hub.settings.lake, number, "evidence")
+    staged.write_rows(dated)
+    fresh, before = staged.read(hub.spark), lake.path(hub.settings.lake, EVIDENCE)
+    if lake.last_commit(hub.spark, before) is None:
         return fresh
-    return lake.read(hub.spark, kept).where(f"NOT ({lake.slices(sorted(slices))})").unionByName(fresh)
+    return lake.read(hub.spark, before).where(f"NOT ({lake.slices(sorted(slices))})").unionByName(fresh)
 
 
 def _slices_of_changed_keys(hub: Hub, evidence: DataFrame) -> set[Slice]:
@@ -143,7 +140,7 @@ def _stage_tables(
     from jobs.harmonise.evidence import only_unattributable
     from jobs.harmonise.vocabulary import to_vocabulary
 
-    stem = _staged(hub, number, "stem", parts)
+    stem = _read_parts(hub, number, "stem", parts)
     shared = only_unattributable(evidence)
     vocabulary = to_vocabulary(hub.spark)
     on = _source_release(hub)
@@ -173,7 +170,6 @@ def _source_release(hub: Hub) -> date:
 def _stage_table(hub: Hub, number: int, table: str, frame: DataFrame) -> str:
     """Writes one staged OMOP table; the counts of its rules come from the same pass, and a sum of its content."""
     from pyspark.sql import functions as F
-    from pyspark.sql.observation import Observation
 
     from jobs.quality import counters
     from jobs.quality.rules import load_rules
@@ -181,16 +177,15 @@ def _stage_table(hub: Hub, number: int, table: str, frame: DataFrame) -> str:
     name = f"omop/{table}"
     rules = load_rules(name)
 
-    def staged(other: str) -> DataFrame:
-        return lake.read_staged(hub.spark, staging(hub, number, other))
+    def staged(other: str) -> StagedTable:
+        return StagedTable.of_build(hub.settings.lake, number, other)
 
-    seen = Observation("build")
-    rows = counters.annotate(frame, rules, staged)
-    content = F.bit_xor(F.xxhash64(*load_omop(table).names)).alias("content")
-    observed = rows.observe(seen, content, *counters.counters(rules))
+    rows = counters.annotate(frame, rules, lambda other: staged(other).read(hub.spark))
+    content = content_sum(F.xxhash64(*load_omop(table).names))
     flags = [c for c in rows.columns if c.startswith("_ok_")]
-    written = lake.write_staged(hub.spark, observed.drop(*flags), staging(hub, number, name))
-    found = seen.get
-    counts = counters.counts(rules, found, written, rows=written.count())
+    counted = staged(name).write_rows(rows, [content, *counters.counters(rules)], without=flags)
+    written = staged(name).read(hub.spark)
+    number_of_rows = written.count()
+    counts = counters.counts(rules, counted, written, rows=number_of_rows)
     records.set_counts(hub.engine, Subject(build=number), name, counts)
-    return f"{found['_rows']}:{found['content']}"
+    return content_of(number_of_rows, counted)

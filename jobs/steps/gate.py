@@ -10,7 +10,6 @@ from jobs.delivery import STATES, Subject, may_act, may_move
 from jobs.errors import ConfigError, QualityErrored, QualityRefused, UnexpectedState
 from jobs.lake import tables as lake
 from jobs.steps.hub import Hub
-from jobs.steps.stage import staging
 from schemas.loader import load_source, omop_names
 
 if TYPE_CHECKING:
@@ -162,4 +161,4 @@ def _refuse(hub: Hub, subject: Subject, reason: str) -> None:
     if subject.delivery:
         records.refuse_books(hub.engine, subject.delivery, reason)
         _record(hub, subject, "rejected", reason)
-        lake.remove(staging(hub, subject.delivery))
+        lake.remove_staged(hub.settings.lake, subject)

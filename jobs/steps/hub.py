@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from sqlalchemy import Engine
 
+Progress = Callable[[str], None]
+"""Told what a step works on, by the name of a table."""
 SERVER_KEYS = {"p2": "stage2", "lake": "lake", "landing": "landing"}
 """Keys that the Spark server uses, and their purpose in the registry."""
 

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyspark.sql import functions as F
+
 from catalogue.db import records
 from jobs.delivery import DeliveryId, Subject, may_act
 from jobs.errors import UnexpectedState
 from jobs.lake import tables as lake
-from jobs.quality.counters import kept
+from jobs.lake.staged import StagedTable
 from jobs.spark.session import safely
+from jobs.stage.exceptions import PLACE
 from jobs.steps.gate import require_passed
-from jobs.steps.hub import Hub
-from jobs.steps.stage import Progress, staged, staged_content, staging
-from schemas.loader import load_source, load_table
+from jobs.steps.hub import Hub, Progress
+from jobs.steps.stage import staged_content
+from schemas.loader import Table, load_tables
 
 
 def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> dict[str, Any]:
     """Publishes a delivery that passed its gate. Every table's commit names the delivery and a sum of its rows: the
-    same rows again change nothing, others (a rule or a contract was mended) replace the month."""
-    from pyspark.sql import functions as F
-
-    from jobs.stage.marks import PLACE
-
-    spark = hub.spark
+    same rows again change nothing, others (a rule or a contract was corrected) replace the month."""
+    _ = hub.spark  # checks the keys before any data is read
     state = records.delivery_state(hub.engine, delivery)
     if not may_act("publish", state):
         raise UnexpectedState(f"{delivery} is {state}: it cannot be published.", next_step="run the steps before it")
@@ -35,40 +34,45 @@ def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) ->
 
     content = staged_content(hub, delivery)
 
-    def one(name: str) -> tuple[str, int]:
-        one_name = f"{delivery.source}/{name}"
-        where = lake.path(hub.settings.lake, one_name)
-        told: dict[str, Any] = {"delivery": str(delivery), "table": one_name, "step": "publish"}
-        told |= {"period": delivery.period, "content": content[one_name], lake.RUN: hub.run}
-        commits = [c for c in lake.history(spark, where) if c[1].get("period") == delivery.period]
-        if commits and lake.is_same(commits[0][1], told):
-            return one_name, commits[0][0]  # these very rows are there, and nothing replaced them since
-        with safely(f"publish of {one_name}"):
-            table = load_table(delivery.source, name)
-            rows = kept(staged(hub, delivery, table)).select(*[c.name for c in table.lake_columns], *PLACE)
-            done = lake.replace(
-                spark,
-                rows.withColumn("_period", F.lit(delivery.period)),
-                where,
-                f"_period = '{delivery.period}'",
-                told,
-                partition_by=["_period"],
-                stats=table.stats,
-                new=newest is None and not commits,
-            )
+    def publish_table(table: Table) -> tuple[str, int]:
+        name = f"{delivery.source}/{table.table}"
+        version = _commit(hub, delivery, table, content[name], first=newest is None)
         if progress:
-            progress(one_name)
-        return one_name, done
+            progress(name)
+        return name, version
 
-    versions = dict(lake.at_once(one, load_source(delivery.source).tables))
-    rows_published = next(d for d in records.list_deliveries(hub.engine, delivery.source, delivery.period)
-                          if d["id"] == str(delivery))["rows_published"]  # fmt: skip
+    versions = dict(lake.at_once(publish_table, load_tables(delivery.source).values()))
+    (known,) = records.list_deliveries(hub.engine, delivery_id=str(delivery))
     records.record_event(hub.engine, delivery, "published", run=hub.run, detail={"versions": versions})
-    lake.remove(staging(hub, delivery))
+    lake.remove_staged(hub.settings.lake, Subject(delivery))
     return {
         "id": str(delivery),
         "period": delivery.period,
         "state": "published",
-        "rows": rows_published,
+        "rows": known["rows_published"],
         "versions": versions,
     }
+
+
+def _commit(hub: Hub, delivery: DeliveryId, table: Table, content: str, *, first: bool) -> int:
+    """Replaces one table's rows of the period; the version that holds them. ``first``: no delivery of this period was
+    published before."""
+    name = f"{delivery.source}/{table.table}"
+    where = lake.path(hub.settings.lake, name)
+    metadata: dict[str, Any] = {"delivery": str(delivery), "table": name, "step": "publish"}
+    metadata |= {"period": delivery.period, "content": content, lake.RUN: hub.run}
+    commits = [c for c in lake.history(hub.spark, where) if c[1].get("period") == delivery.period]
+    if commits and lake.is_same(commits[0][1], metadata):
+        return commits[0][0]  # these very rows are there, and nothing replaced them since
+    with safely(f"publish of {name}"):
+        rows = StagedTable.of_delivery(hub.settings.lake, delivery, table).read_kept(hub.spark)
+        return lake.replace(
+            hub.spark,
+            rows.select(*[c.name for c in table.lake_columns], *PLACE, F.lit(delivery.period).alias("_period")),
+            where,
+            f"_period = '{delivery.period}'",
+            metadata,
+            partition_by=["_period"],
+            stats=table.stats,
+            new=first and not commits,
+        )

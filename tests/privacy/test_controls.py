@@ -14,6 +14,7 @@ import pytest
 
 from jobs.errors import HubError, StorageError
 from jobs.lake import tables as lake
+from jobs.lake.staged import StagedTable
 from jobs.pseudonymise import keys
 from jobs.settings import Settings
 from jobs.spark import selftest, server, session
@@ -121,7 +122,7 @@ class TestPseudonym:
         nothing = ", ".join(f"CAST(NULL AS STRING) AS `{n}`" for n in table.names if n != PSEUDONYM_COLUMN)
         raw = spark.sql(f"SELECT {nothing}, '{CANARY}' AS {PSEUDONYM_COLUMN}, 'f' AS _file, 1L AS _row")
         rows = typed.typed(raw, table, load_source("dcir").csv)
-        lake.write_staged(spark, rows, str(folder / "rows"))
+        StagedTable(folder).write_rows(rows)
         return [leak for leak in scan.leaks(folder, NEEDLES) if leak.what == "canary"]
 
     def test_on_it_is_not_found(self, bare: Settings, tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 
 from catalogue.db import records
 from jobs.cli.quality import app
+from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError, QualityRefused
 from jobs.lake import tables as lake
+from jobs.lake.staged import StagedTable
 from jobs.settings import Settings
 from jobs.spark import session
 from jobs.steps.hub import SERVER_KEYS
@@ -46,11 +48,7 @@ def put(
     engine.dispose()
 
     def write(name: str, rows: list[Any], schema: str) -> None:
-        frame, where = spark.createDataFrame(rows, schema), lake.path(home.lake, name)
-        if name.startswith("staging/"):
-            lake.write_staged(spark, frame, where)
-        else:
-            lake.overwrite(spark, frame, where, {"test": name})
+        lake.overwrite(spark, spark.createDataFrame(rows, schema), lake.path(home.lake, name), {"test": name})
 
     write("omop/person", [(1,), (2,)], "person_id bigint")
     write("omop/concept", [(32810, "Type Concept"), (8507, "Gender")], "concept_id int, domain_id string")
@@ -84,7 +82,9 @@ def test_a_critical_failure_is_printed_and_refused(put: Callable[[str, list[Any]
     assert found["OMOP-DEA-005"] == ("failed", 1, 2)
 
 
-def test_of_a_staged_table_the_kept_rows_are_checked(put: Callable[[str, list[Any], str], None]) -> None:
+def test_of_a_staged_table_the_kept_rows_are_checked(
+    put: Callable[[str, list[Any], str], None], spark: SparkSession, home: Settings
+) -> None:
     from jobs.quality.rules import load_rules
     from schemas.loader import load
 
@@ -92,10 +92,11 @@ def test_of_a_staged_table_the_kept_rows_are_checked(put: Callable[[str, list[An
     columns = load("ville/problem").lake_columns
     schema = ", ".join(f"{c.name} {'binary' if c.pseudonym else types.get(c.type, c.type)}" for c in columns)
     row = [None if c.name != "code" else "A01" for c in columns]
-    told = ", _file string, _row bigint, _reason string, _content bigint"
+    beside = ", _file string, _row bigint, _reason string, _content bigint"
     rows = [(*row, "a.csv", n, None, n) for n in range(3)] + [(*row, "a.csv", 3, "code:type", 3)]
-    put("staging/ville/2024-03/v1/problem/rows", rows, schema + told)
-    put("staging/ville/2024-03/v1/problem/marks", [], "_file string, _row bigint, _copy string")
+    staged = StagedTable.of_delivery(home.lake, DeliveryId("ville", "2024-03", 1), load("ville/problem"))
+    staged.write_rows(spark.createDataFrame(rows, schema + beside))
+    staged.write_exceptions(spark.createDataFrame([], "_file string, _row bigint, _copy string"))
     found, _ = check("ville/problem", "--staged", "ville/2024-03/v1")
     quarantined = [r.id for r in load_rules("ville/problem") if r.of == "quarantined"]
     assert {found[q][1:] for q in quarantined} == {(1, 4)}

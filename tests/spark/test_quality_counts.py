@@ -181,8 +181,8 @@ def test_hashes_that_collide_are_rechecked_exactly(table: DataFrame, monkeypatch
     from pyspark.sql import functions as F
 
     monkeypatch.setattr(F, "xxhash64", lambda *names: F.lit(1))
-    assert counters.duplicates(counters.kept(table), ["k"]) == 4
-    assert counters.duplicates(counters.kept(table), ["k", "ends"]) == 0
+    assert counters.duplicates(counters.only_kept(table), ["k"]) == 4
+    assert counters.duplicates(counters.only_kept(table), ["k", "ends"]) == 0
 
 
 def test_a_shorter_action_that_overwrote_the_counts_is_found_out(spark: SparkSession, tmp_path: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from jobs.stage.marks import PLACE, marks
+from jobs.lake.staged import StagedTable
+from jobs.stage.counted import content_of, content_sum, state_counters, state_counts
+from jobs.stage.exceptions import PLACE, to_exceptions
 from jobs.stage.rows import with_state
 from jobs.stage.typed import typed
+from jobs.steps.stage import write_counted
 from schemas.loader import Csv, Table
 from tests.spark.tables import check, table
 
@@ -56,7 +61,7 @@ def landed(spark: SparkSession, contract: Table, text: str) -> DataFrame:
 
 
 def to_staged(rows: DataFrame, contract: Table, parent: DataFrame | None) -> DataFrame:
-    return with_state(rows.join(marks(rows, contract, parent), list(PLACE), "left"), contract)
+    return with_state(rows.join(to_exceptions(rows, contract, parent), list(PLACE), "left"), contract)
 
 
 def test_every_row_gets_its_type_or_its_reason(spark: SparkSession) -> None:
@@ -175,6 +180,63 @@ def test_reversals_are_settled_and_their_details_with_them(spark: SparkSession) 
         4    | 9   | quarantined | orphan
         """,
     )
+
+
+MIXED = """
+_row | _file | ORD | WHO | DAY        | ACT | QTY | EUR
+1    | a.csv | 1   | ABC | 31/01/2024 | C   | 1   | 25,00
+2    | a.csv | 1   | ABC | 31/01/2024 | C   | 1   | 25,00
+1    | b.csv | 2   | ABC | 31/01/2024 | V   | 3   | 60,00
+2    | b.csv | 3   | ABC | 31/01/2024 | V   | -1  | -20,00
+3    | b.csv | 4   | DEF | 31/01/2024 | C   | 1   | 25,00
+4    | b.csv | 4   | DEF | 31/01/2024 | V   | 1   | 25,00
+5    | b.csv | 5   | DEF | 31/01/2024 | X   | 1   | 25,00
+"""
+
+
+def test_a_table_is_counted_as_its_rows_end_although_it_was_counted_while_they_were_written(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    files, kept = ["a.csv", "b.csv"], F.col("_status") == "kept"
+    aggregates = [content_sum(F.when(kept, F.col("_content"))), *state_counters(files)]
+    staged = StagedTable(tmp_path / "line", LINES)
+    alone = with_state(typed(landed(spark, LINES, MIXED), LINES, FRENCH), LINES)
+    counted = write_counted(staged, alone, LINES, None, aggregates)
+    check(
+        staged.read(spark),
+        """
+        _file | _row | QTY | EUR    | _status     | _reason
+        a.csv | 1    | 1   | 25.00  | kept        |
+        a.csv | 2    | 1   | 25.00  | duplicate   |
+        b.csv | 1    | 2   | 40.00  | kept        |
+        b.csv | 2    | -1  | -20.00 | settled     |
+        b.csv | 3    | 1   | 25.00  | quarantined | conflict
+        b.csv | 4    | 1   | 25.00  | quarantined | conflict
+        b.csv | 5    | 1   | 25.00  | quarantined | code:ACT
+        """,
+    )
+    assert {of: rows for of, rows in state_counts(files, counted).items() if rows} == {
+        ("a.csv", "kept"): 1,
+        ("a.csv", "duplicate"): 1,
+        ("b.csv", "kept"): 1,
+        ("b.csv", "settled"): 1,
+        ("b.csv", "quarantined"): 3,
+    }
+    assert counted == staged.read(spark).agg(*aggregates).collect()[0].asDict()
+    names = [c.name for c in LINES.lake_columns]
+    of_lake = staged.read_kept(spark).agg(content_sum(F.xxhash64(*names))).collect()[0][0]
+    assert content_of(2, counted) == f"2:{of_lake}"
+
+
+def test_a_table_that_no_row_of_which_depends_on_another_has_no_exceptions(tmp_path: Path) -> None:
+    alone = LINES.model_copy(update={"key": (), "settle": None})
+    kinds = {"key": LINES, "parent": DETAILS, "neither": alone, "of a build": None}
+    assert {k: StagedTable(tmp_path, c).has_exceptions for k, c in kinds.items()} == {
+        "key": True,
+        "parent": True,
+        "neither": False,
+        "of a build": False,
+    }
 
 
 def test_a_pseudonym_is_keyed_and_depends_on_its_domain(spark: SparkSession) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from jobs.delivery import DeliveryId
 from jobs.errors import ConflictError, ContractRefused, Incomplete, KeyRefused
-from jobs.intake.landing import read_encrypted
+from jobs.intake.landing import landed_name, read_encrypted
 from jobs.intake.seal import unseal
 from tests.unit.intake_kit import (
     CANARIES,
@@ -40,7 +40,7 @@ def home(tmp_path: Path) -> Path:
 
 def landed(home: Path, table: str, delivery: DeliveryId = DELIVERY) -> Any:
     key = private_key("hub/landing")
-    return read_encrypted(delivery.under(home / "landing") / table / file_name(table).replace(".csv", ".parquet"), key)
+    return read_encrypted(delivery.under(home / "landing") / table / landed_name(file_name(table)), key)
 
 
 def unsealed(path: Path) -> bytes:
@@ -95,7 +95,7 @@ def test_malformed_lines_are_sealed_apart_and_counted(home: Path) -> None:
     assert [(f.rows, f.malformed, f.reasons) for f in report.files if f.table == "er_pha_f"] == [(3, 1, {"fields": 1})]
     assert report.rows == 16
     assert landed(home, "er_pha_f")["_row"].to_pylist() == [1, 3, 4]
-    path = DELIVERY.under(home / "quarantine") / "er_pha_f" / "malformed-ER_PHA_F_202403.parquet"
+    path = DELIVERY.under(home / "quarantine") / "er_pha_f" / f"malformed-{landed_name('ER_PHA_F_202403.csv')}"
     kept = read_encrypted(path, private_key("steward/quarantine"))
     assert kept.to_pylist() == [{"_row": 2, "reason": "fields", "line": "CANARYP1ABCDEFGH2;too short"}]
     assert canaries_in(written_by_the_hub(home)) == []

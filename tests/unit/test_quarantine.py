@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import delivery as cli
 from jobs.errors import ConfigError, KeyRefused
-from jobs.intake.landing import QUARANTINE, EncryptedParquet
+from jobs.intake.landing import QUARANTINE, EncryptedParquet, landed_name
 from jobs.intake.quarantine import quarantined_records
 from jobs.intake.readers import MALFORMED
 from jobs.pseudonymise.keys import read_public_key
@@ -26,9 +26,10 @@ def quarantine(tmp_path: Path) -> Path:
     key = read_public_key(shared_keys() / "public" / "quarantine.pub.pem")
     folder = DELIVERY.under(tmp_path)
     rows = [(CANARIES[0], 7, "A.csv", "orphan"), (CANARIES[0], 2, "A.csv", "unparsable:EXE_SOI_DTD")]
+    malformed = f"malformed-{landed_name('ER_PHA_F_202403.csv')}"
     for path, schema, values in (
         (folder / "er_prs_f" / "rows" / "part-0.parquet", ROWS, rows),
-        (folder / "er_pha_f" / "malformed-ER_PHA_F_202403.parquet", MALFORMED, [(3, "fields", CANARIES[1])]),
+        (folder / "er_pha_f" / malformed, MALFORMED, [(3, "fields", CANARIES[1])]),
     ):
         path.parent.mkdir(parents=True)
         with EncryptedParquet(path, schema, key, QUARANTINE) as out:

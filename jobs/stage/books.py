@@ -1,0 +1,58 @@
+"""The books of a delivery: what became of every row of every file. Plain numbers, no Spark.
+
+Always, per file: rows in = published + quarantined + duplicates + settled reversals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+STATUS = "_status"
+"""The column that holds a row's state."""
+KEPT, QUARANTINED, DUPLICATE, SETTLED = STATES = ("kept", "quarantined", "duplicate", "settled")
+"""What a row is: it goes on to the lake, breaks the contract, repeats a row, or was reversed (or cancels one)."""
+MALFORMED = "malformed"
+"""Reason code of lines that never became rows: they are sealed where the file is received."""
+
+Book = dict[str, Any]
+"""Of one file: ``table, file, rows_in, rows_published, rows_duplicate, rows_settled, rows_quarantined``."""
+StateCounts = Mapping[tuple[str, str], int]
+"""(file, state) to rows."""
+ReasonCounts = Mapping[tuple[str, str], int]
+"""(file, reason code) to rows."""
+
+
+def books_of(files: Iterable[Mapping[str, Any]], states: StateCounts, reasons: ReasonCounts) -> list[Book]:
+    """One book per file. ``files``: as received, with ``table, file, rows, malformed``; ``reasons``: of the
+    quarantined rows."""
+    books = []
+    for received in files:
+        file = received["file"]
+        quarantined = {reason: rows for (of, reason), rows in reasons.items() if of == file}
+        if received["malformed"]:
+            quarantined[MALFORMED] = received["malformed"]
+        books.append(
+            {
+                "table": received["table"],
+                "file": file,
+                "rows_in": received["rows"] + received["malformed"],
+                "rows_published": states[file, KEPT],
+                "rows_duplicate": states[file, DUPLICATE],
+                "rows_settled": states[file, SETTLED],
+                "rows_quarantined": quarantined,
+            }
+        )
+    return books
+
+
+def totals_of(books: Iterable[Book]) -> dict[str, int]:
+    """Rows of some books together: ``rows_in`` and, by state, what became of them."""
+    books = list(books)
+    return {
+        "rows_in": sum(b["rows_in"] for b in books),
+        KEPT: sum(b["rows_published"] for b in books),
+        QUARANTINED: sum(sum(b["rows_quarantined"].values()) for b in books),
+        DUPLICATE: sum(b["rows_duplicate"] for b in books),
+        SETTLED: sum(b["rows_settled"] for b in books),
+    }
