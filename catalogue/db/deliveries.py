@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine, delete, func, select
 from sqlalchemy.orm import Session
 
-from catalogue.db.engine import reading, writing
-from catalogue.db.models import Book, Decision, Delivery, DeliveryFile, Event
+from catalogue.db.decisions import as_dict, decisions
+from catalogue.db.engine import now, reading, writing
+from catalogue.db.holdings import Holding, holdings
+from catalogue.db.models import Book, Delivery, DeliveryFile, Event
 from jobs.delivery import FIRST, DeliveryId, may_move, require_move
 from jobs.errors import ContractRefused, UnexpectedState
 
 Record = dict[str, Any]
-
-
-def now() -> datetime:
-    """The present instant, in UTC."""
-    return datetime.now(UTC)
 
 
 def announce(engine: Engine, delivery: DeliveryId | str, manifest: Mapping[str, Any], sha256: str) -> bool:
@@ -35,7 +31,7 @@ def announce(engine: Engine, delivery: DeliveryId | str, manifest: Mapping[str, 
         if row and row.manifest_sha256 == sha256:
             return False
         state = _state(session, str(name))
-        if row and not (may_move(state, FIRST) and row.id not in publishing_order(session)):
+        if row and not (may_move(state, FIRST) and row.id not in _published(session)):
             raise ContractRefused(
                 f"{delivery} is {state} and came again with another manifest.",
                 reason="manifest_changed",
@@ -122,15 +118,6 @@ def delivery_state(engine: Engine, delivery_id: object) -> str | None:
         return _state(session, str(delivery_id))
 
 
-def publishing_order(session: Session) -> list[str]:
-    """Deliveries that were ever published, first one first: of every source and period the lake holds the last one's
-    rows."""
-    # a delivery is published once, by its first such event: a run that finds it published may say so again
-    first = func.min(Event.id)
-    query = select(Event.delivery_id).where(Event.state == "published").group_by(Event.delivery_id).order_by(first)
-    return list(session.scalars(query))
-
-
 def set_books(engine: Engine, delivery_id: object, books: Iterable[Mapping[str, Any]]) -> None:
     """Replace the books of a delivery, one entry per file: ``table, file, rows_in, rows_published, rows_duplicate,
     rows_settled, rows_quarantined: {reason: rows}``.
@@ -182,13 +169,14 @@ def _must_balance(row: Book) -> None:
 def list_deliveries(
     engine: Engine, source: str | None = None, period: str | None = None, delivery_id: str | None = None
 ) -> list[Record]:
-    """One record per delivery, by source, period and version: ``id, source, period, version, state, reason, in_lake,
-    replaced_by, rows_in, rows_published, rows_quarantined {reason: rows}, rows_duplicate, rows_settled,
-    tables {table: the same counts}``.
+    """One record per delivery, by source, period and version: ``id, source, period, version, state, reason, at,
+    in_lake, published_at, rows_in_lake, replaced_by, rows_in, rows_published, rows_quarantined {reason: rows},
+    rows_duplicate, rows_settled, tables {table: the same counts}``.
 
-    Rows are zero until the delivery was staged. ``in_lake``: the lake holds rows of this delivery, which is also true
-    of one that was published and is being taken in again, or was refused then. ``replaced_by``: the delivery whose rows
-    stand in the lake where those of this one stood.
+    ``state``, ``reason``, ``at`` and the counts of rows are those of the last attempt to take it in; rows are zero
+    until it was staged. ``in_lake``, ``published_at``, ``rows_in_lake`` (None: not recorded) are what the lake holds of
+    it: also of a delivery that is being taken in again, or was refused then. ``replaced_by``: the delivery whose rows
+    the lake holds where those of this one stood, or would stand.
     """
     query = select(Delivery).order_by(Delivery.source, Delivery.period, Delivery.version)
     for column, value in ((Delivery.source, source), (Delivery.period, period), (Delivery.id, delivery_id)):
@@ -198,12 +186,10 @@ def list_deliveries(
         deliveries = session.scalars(query).all()
         last = select(func.max(Event.id)).group_by(Event.delivery_id)
         events = {e.delivery_id: e for e in session.scalars(select(Event).where(Event.id.in_(last)))}
-        published = publishing_order(session)
+        held, published = holdings(session), _published(session)
         books: dict[str, list[Book]] = {}
         for book in session.scalars(select(Book).order_by(Book.table_name, Book.file)):
             books.setdefault(book.delivery_id, []).append(book)
-    held = {DeliveryId.parse(d).slice: d for d in published}
-    gone = set(published) - set(held.values())
     return [
         {
             "id": d.id,
@@ -212,8 +198,8 @@ def list_deliveries(
             "version": d.version,
             "state": events[d.id].state,
             "reason": events[d.id].reason,
-            "in_lake": held.get((d.source, d.period)) == d.id,
-            "replaced_by": held[d.source, d.period] if d.id in gone else None,
+            "at": events[d.id].at,
+            **_in_lake(d, held.get((d.source, d.period)), d.id in published or events[d.id].state == "superseded"),
             **_sum(books.get(d.id, [])),
             "tables": {
                 t: _sum([b for b in books.get(d.id, []) if b.table_name == t])
@@ -222,6 +208,21 @@ def list_deliveries(
         }
         for d in deliveries
     ]
+
+
+def _published(session: Session) -> set[str]:
+    """Deliveries that were ever published."""
+    return set(session.scalars(select(Event.delivery_id).where(Event.state == "published").distinct()))
+
+
+def _in_lake(delivery: Delivery, held: Holding | None, had_its_turn: bool) -> Record:
+    mine = held if held and held.delivery == delivery.id else None
+    return {
+        "in_lake": mine is not None,
+        "published_at": mine.at if mine else None,
+        "rows_in_lake": mine.rows if mine else 0,
+        "replaced_by": held.delivery if held and not mine and had_its_turn else None,
+    }
 
 
 def _sum(books: Sequence[Book]) -> Record:
@@ -254,36 +255,11 @@ def get_delivery(engine: Engine, delivery_id: object) -> Record | None:
             "stage1_key": row.stage1_key,
             "manifest_sha256": row.manifest_sha256,
             "first_seen_at": row.first_seen_at,
-            "files": [_as_dict(f, "name", "table_name", "rows", "bytes", "sha256") for f in row.files],
+            "files": [as_dict(f, "name", "table_name", "rows", "bytes", "sha256") for f in row.files],
             "books": [{"table": b.table_name, "file": b.file, **_sum([b])} for b in books],
-            "events": [_as_dict(e, "at", "state", "reason", "run", "detail") for e in events],
-            "decisions": _decisions(session, wanted),
+            "events": [as_dict(e, "at", "state", "reason", "run", "detail") for e in events],
+            "decisions": decisions(session, wanted),
         }
-
-
-def record_decision(engine: Engine, subject: object, who: str, at: datetime, decision: str, reason: str | None) -> None:
-    """Record what a steward decided (``approve`` or ``reject``); the same decision again adds nothing."""
-    if decision not in ("approve", "reject"):
-        raise UnexpectedState("A decision is approve or reject.", reason="decision")
-    with writing(engine) as session:
-        known = select(Decision).where(Decision.subject == str(subject), Decision.who == who, Decision.at == at)
-        if not session.scalar(known):
-            session.add(Decision(subject=str(subject), who=who, at=at, decision=decision, reason=reason))
-
-
-def list_decisions(engine: Engine, subject: object) -> list[Record]:
-    """``who, at, decision, reason`` of the decisions on a subject, oldest first."""
-    with reading(engine) as session:
-        return _decisions(session, str(subject))
-
-
-def _decisions(session: Session, subject: str) -> list[Record]:
-    rows = session.scalars(select(Decision).where(Decision.subject == subject).order_by(Decision.id))
-    return [_as_dict(r, "who", "at", "decision", "reason") for r in rows]
-
-
-def _as_dict(row: object, *names: str) -> Record:
-    return {name.removesuffix("_name"): getattr(row, name) for name in names}
 
 
 def _lock(session: Session, delivery_id: str) -> Delivery | None:

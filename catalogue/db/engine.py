@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,11 @@ def _begin_sqlite(connection: Connection) -> None:
     # a writer takes the lock at once: a read that turns into a write could not wait for another writer
     writes = connection.get_execution_options().get("hub_writes")
     connection.exec_driver_sql("begin immediate" if writes else "begin")
+
+
+def now() -> datetime:
+    """The present instant, in UTC."""
+    return datetime.now(UTC)
 
 
 @contextmanager

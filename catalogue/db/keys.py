@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Engine, func, select
 
-from catalogue.db.deliveries import now
-from catalogue.db.engine import one_at_a_time, reading, writing
+from catalogue.db.engine import now, one_at_a_time, reading, writing
 from catalogue.db.models import RegisteredKey
 from jobs.errors import KeyRefused
 

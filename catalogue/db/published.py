@@ -1,4 +1,4 @@
-"""What is in the lake, in which order it came, what a build brings in and what a release holds."""
+"""What a build brings in and what a release holds."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import Any
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from catalogue.db.deliveries import now, publishing_order
-from catalogue.db.engine import one_at_a_time, reading, writing
+from catalogue.db.engine import now, one_at_a_time, reading, writing
+from catalogue.db.holdings import holdings
 from catalogue.db.models import (
     Build,
     BuildDelivery,
     Delivery,
-    DeliveryFile,
-    Event,
     ReleaseDelivery,
     ReleaseRow,
 )
@@ -37,36 +35,6 @@ class Release:
     added: tuple[str, ...] = ()
 
 
-def published_deliveries(engine: Engine) -> list[str]:
-    """Deliveries whose rows are in the lake now, in publishing order: of every source and period the one that was
-    published last."""
-    with reading(engine) as session:
-        return _published(session)
-
-
-def _published(session: Session) -> list[str]:
-    every = publishing_order(session)
-    newest = {DeliveryId.parse(d).slice: d for d in every}
-    return [d for d in every if newest[DeliveryId.parse(d).slice] == d]
-
-
-def latest_published(engine: Engine, source: str, period: str) -> str | None:
-    """The delivery whose rows the lake holds for a source and period, or None."""
-    with reading(engine) as session:
-        return next((d for d in _published(session) if DeliveryId.parse(d).slice == (source, period)), None)
-
-
-def same_content(engine: Engine, source: str, period: str, sha256s: Iterable[str]) -> str | None:
-    """The delivery in the lake for this source and period, when its files are the same bytes: the one that has these
-    hashes is a duplicate of it (or it)."""
-    found = latest_published(engine, source, period)
-    if not found:
-        return None
-    with reading(engine) as session:
-        known = session.scalars(select(DeliveryFile.sha256).where(DeliveryFile.delivery_id == found)).all()
-    return found if known and sorted(known) == sorted(sha256s) else None
-
-
 def pending_deliveries(engine: Engine) -> list[str]:
     """Deliveries that are in the lake and in no release yet, in publishing order; among them those that were taken in
     again since and brought other rows."""
@@ -74,15 +42,11 @@ def pending_deliveries(engine: Engine) -> list[str]:
         released = set(session.scalars(select(ReleaseDelivery.delivery_id).distinct()))
         last = _last_release(session)
         held = last.tables if last else {}
-        return [d for d in _published(session) if d not in released or _is_newer(session, d, held)]
-
-
-def _is_newer(session: Session, delivery: str, held: Mapping[str, int]) -> bool:
-    """Whether a delivery was published at a version that comes after the one in a release."""
-    query = select(Event).where(Event.delivery_id == delivery, Event.state == "published").order_by(Event.id.desc())
-    event = session.scalar(query.limit(1))
-    versions = (event.detail or {}).get("versions", {}) if event else {}
-    return any(version > held.get(table, -1) for table, version in versions.items())
+        return [
+            h.delivery
+            for h in holdings(session).values()
+            if h.delivery not in released or any(v > held.get(table, -1) for table, v in h.versions.items())
+        ]
 
 
 def start_build(engine: Engine, deliveries: Iterable[object], *, run: str | None = None) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, func, select
 
-from catalogue.db.deliveries import Record, list_decisions, now
-from catalogue.db.engine import reading, writing
+from catalogue.db.decisions import Record, list_decisions
+from catalogue.db.engine import now, reading, writing
 from catalogue.db.models import Build, Event, QualityResult, QualityRun, RuleCount
 from jobs.delivery import Subject
 

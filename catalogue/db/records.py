@@ -1,19 +1,19 @@
 """The one door to the hub database for jobs and pages: every function takes an engine and is one transaction."""
 
+from catalogue.db.decisions import list_decisions, record_decision
 from catalogue.db.deliveries import (
     announce,
     delivery_of_run,
     delivery_state,
     get_delivery,
-    list_decisions,
     list_deliveries,
-    record_decision,
     record_event,
     refuse_books,
     set_books,
 )
 from catalogue.db.engine import migrate, open_engine
 from catalogue.db.figures import described_release, list_figures, set_figures
+from catalogue.db.holdings import latest_published, published_deliveries, same_content
 from catalogue.db.keys import key_check, list_keys, register_key
 from catalogue.db.published import (
     Release,
@@ -22,11 +22,8 @@ from catalogue.db.published import (
     build_detail,
     current_release,
     get_release,
-    latest_published,
     list_releases,
     pending_deliveries,
-    published_deliveries,
-    same_content,
     set_build_detail,
     start_build,
 )

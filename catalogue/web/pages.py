@@ -224,7 +224,8 @@ def _is_known(name: str, known: set[str]) -> bool:
 
 
 def deliveries(engine: Engine, source: str, state: str) -> Page:
-    """Deliveries with their books, of a source and in a state when asked; sums of those shown."""
+    """Deliveries with their books, of a source and in a state when asked; sums of those shown, without those whose rows
+    were replaced in the lake."""
     every = records.list_deliveries(engine)
     found = [d for d in every if source in ("", d["source"]) and state in ("", d["state"])]
     return {
@@ -234,7 +235,8 @@ def deliveries(engine: Engine, source: str, state: str) -> Page:
         "state": state,
         "sources": sorted({d["source"] for d in every}),
         "states": [s for s, _ in Counter(d["state"] for d in every).most_common()],
-        "total": _total(found),
+        "total": _total([d for d in found if not d["replaced_by"]]),
+        "rows_in_lake": sum(d["rows_in_lake"] or 0 for d in found),
     }
 
 

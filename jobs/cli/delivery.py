@@ -20,7 +20,7 @@ Period = Annotated[str, typer.Option(help="Month, YYYY-MM.")]
 Delivery = Annotated[str, typer.Argument(help="Delivery, <source>/<YYYY-MM>/v<n>.")]
 ROWS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
 BOOK = ("table", "file", *ROWS)
-COLUMNS = ("id", "state", "in_lake", "reason", *ROWS)
+COLUMNS = ("id", "rows_in_lake", "replaced_by", "state", "at", "reason", *ROWS)
 
 
 def _hub() -> Hub:  # type: ignore[name-defined]  # noqa: F821
@@ -36,11 +36,14 @@ def list_(
     period: Annotated[str | None, typer.Option(help="Only this month, YYYY-MM.")] = None,
     json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
 ) -> None:
-    """Every delivery with its state and its books."""
+    """Every delivery: its rows in the lake, then what became of the last attempt to take it in, with its books."""
     from catalogue.db import records
 
     rows = records.list_deliveries(_hub().engine, source, period)
     show.table(rows, COLUMNS, empty="No delivery was announced yet: `hub delivery announce`.", as_json=json)
+    if rows and not json:
+        held = [d for d in rows if d["in_lake"]]
+        show.say(f"In the lake: {sum(d['rows_in_lake'] or 0 for d in held):,} rows of {len(held)} deliveries.")
 
 
 @app.command("show")
@@ -65,7 +68,9 @@ def show_(
     if found["replaced_by"]:
         typer.echo(f"The lake holds the rows of {found['replaced_by']} instead.")
     elif found["in_lake"] and found["state"] != "published":
-        typer.echo("The lake holds its rows as they were published before.")
+        typer.echo(
+            f"The lake holds {found['rows_in_lake'] or 0:,} rows of it, as published {found['published_at']:%Y-%m-%d}."
+        )
     books = [{**b, "rows_quarantined": b["rows_quarantined"] or 0} for b in found["books"]]
     show.table(books, BOOK, empty="It has no books yet: they come with its stage.", as_json=False)
 

@@ -43,7 +43,8 @@ def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) ->
 
     versions = dict(lake.at_once(publish_table, load_tables(delivery.source).values()))
     (known,) = records.list_deliveries(hub.engine, delivery_id=str(delivery))
-    records.record_event(hub.engine, delivery, "published", run=hub.run, detail={"versions": versions})
+    rows = {table: books["rows_published"] for table, books in known["tables"].items()}
+    records.record_event(hub.engine, delivery, "published", run=hub.run, detail={"versions": versions, "rows": rows})
     lake.remove_staged(hub.settings.lake, Subject(delivery))
     return {
         "id": str(delivery),

@@ -53,10 +53,11 @@ def book(rows_in: int = 100, published: int = 90, **quarantined: int) -> dict[st
     }
 
 
-def publish(engine: Engine, delivery: str, *sha256s: str) -> None:
+def publish(engine: Engine, delivery: str, *sha256s: str, rows: int = 100) -> None:
     records.announce(engine, delivery, manifest(*(sha256s or ("abcdabcd",))), f"of {delivery}")
-    for state in ("pulled", "staged", "published"):
+    for state in ("pulled", "staged"):
         records.record_event(engine, delivery, state)
+    records.record_event(engine, delivery, "published", detail={"rows": {"er_prs_f": rows}})
 
 
 def result(rule: str = "DCIR-PRS-001", verdict: str = "passed", **more: Any) -> dict[str, Any]:
@@ -129,7 +130,7 @@ class RecordsSuite:
         assert records.delivery_state(engine, name) is None
         records.announce(engine, name, manifest("aaaaaaaa"), "m1")
         for state in ("pulled", "staged", "waiting", "approved", "published", "superseded"):
-            records.record_event(engine, name, state, reason="why", run="run-1", detail={"rows": 3})
+            records.record_event(engine, name, state, reason="why", run="run-1", detail={"seen": 3})
             assert records.delivery_state(engine, name) == state
         last = records.list_deliveries(engine)[0]
         assert (last["state"], last["reason"]) == ("superseded", "why")
@@ -213,7 +214,10 @@ class RecordsSuite:
             "version": 1,
             "state": "announced",
             "reason": None,
+            "at": found["at"],
             "in_lake": False,
+            "published_at": None,
+            "rows_in_lake": 0,
             "replaced_by": None,
             "rows_in": 110,
             "rows_published": 95,
@@ -307,19 +311,29 @@ class RecordsSuite:
         assert records.latest_published(engine, "ville", "2024-01") == "ville/2024-01/v2"
         assert records.latest_published(engine, "ville", "2024-02") is None
 
-    def test_a_delivery_says_whether_its_rows_are_in_the_lake(self, engine: Engine) -> None:
-        publish(engine, "dcir/2024-01/v1")
-        publish(engine, "dcir/2024-01/v2")
-        publish(engine, "dcir/2024-02/v1")
+    def test_what_is_in_the_lake_is_told_apart_from_the_last_attempt(self, engine: Engine) -> None:
+        publish(engine, "dcir/2024-01/v1", rows=90)
+        publish(engine, "dcir/2024-01/v2", rows=80)
+        publish(engine, "dcir/2024-02/v1", rows=70)
         records.announce(engine, "dcir/2024-02/v2", manifest(), "m")
+        at = {d["id"]: d["at"] for d in records.list_deliveries(engine)}
         # taken in again and refused: what was published before stays
+        records.set_books(engine, "dcir/2024-02/v1", [book(date=5)])
+        records.refuse_books(engine, "dcir/2024-02/v1", "quality")
         records.record_event(engine, "dcir/2024-02/v1", "rejected", reason="quality")
-        assert [(d["id"], d["state"], d["in_lake"], d["replaced_by"]) for d in records.list_deliveries(engine)] == [
-            ("dcir/2024-01/v1", "published", False, "dcir/2024-01/v2"),
-            ("dcir/2024-01/v2", "published", True, None),
-            ("dcir/2024-02/v1", "rejected", True, None),
-            ("dcir/2024-02/v2", "announced", False, None),
+        keys = ("id", "state", "rows_published", "in_lake", "rows_in_lake", "published_at", "replaced_by")
+        assert [tuple(d[k] for k in keys) for d in records.list_deliveries(engine)] == [
+            ("dcir/2024-01/v1", "published", 0, False, 0, None, "dcir/2024-01/v2"),
+            ("dcir/2024-01/v2", "published", 0, True, 80, at["dcir/2024-01/v2"], None),
+            ("dcir/2024-02/v1", "rejected", 0, True, 70, at["dcir/2024-02/v1"], None),
+            ("dcir/2024-02/v2", "announced", 0, False, 0, None, None),
         ]
+
+    def test_what_a_higher_version_overtook_is_replaced_too(self, engine: Engine) -> None:
+        publish(engine, "dcir/2024-01/v2")
+        records.announce(engine, "dcir/2024-01/v1", manifest(), "m")
+        records.record_event(engine, "dcir/2024-01/v1", "superseded", reason="dcir/2024-01/v2")
+        assert [d["replaced_by"] for d in records.list_deliveries(engine)] == ["dcir/2024-01/v2", None]
 
     def test_the_same_bytes_are_known_again(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1", "aaaaaaaa", "bbbbbbbb")

@@ -38,7 +38,7 @@ def fill(engine: Engine) -> None:
                 records.record_event(engine, name, "waiting", run="ingest/2")
             else:
                 judge(engine, name, "passed")
-                records.record_event(engine, name, "published", run="ingest/3")
+                published(engine, name, run="ingest/3")
                 first.append(name)
     release(engine, first, 1)
     correction = "dcir/2024-02/v2"
@@ -48,7 +48,7 @@ def fill(engine: Engine) -> None:
     records.record_decision(engine, correction, "Camille Martin", at, "approve", "known change of codes")
     records.record_event(engine, correction, "waiting", run=RUN)
     records.record_event(engine, correction, "approved", reason="steward Camille Martin", run=RUN)
-    records.record_event(engine, correction, "published", run=RUN)
+    published(engine, correction, run=RUN)
     records.announce(engine, "ville/2024-01/v2", manifest("ville", ("patient",)), "again")
     records.record_event(engine, "ville/2024-01/v2", "duplicate", reason="ville/2024-01/v1")
     records.announce(engine, "dcir/2024-04/v1", {"files": [{"name": EVIL, "table": EVIL}]}, "evil")
@@ -83,6 +83,11 @@ def arrive(engine: Engine, name: str, run: str | None = None) -> None:
     ]
     records.set_books(engine, name, books)
     records.record_event(engine, name, "staged", run=run)
+
+
+def published(engine: Engine, name: str, run: str) -> None:
+    rows = dict.fromkeys(SOURCES[name.split("/")[0]], 12380)
+    records.record_event(engine, name, "published", run=run, detail={"rows": rows})
 
 
 def judge(engine: Engine, subject: str, verdict: str) -> int:

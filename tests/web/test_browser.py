@@ -81,10 +81,8 @@ def test_the_other_language_shows_the_same_page(page: Page, full: str) -> None:
 
 
 def test_a_script_in_a_name_is_text(page: Page, full: str) -> None:
-    page.goto(f"{full}/en/deliveries")
-    link = page.get_by_role("link", name=re.compile("<script>"))
-    link.click()
-    assert "<script>" in page.locator("h1").inner_text()
+    page.goto(f"{full}/en/deliveries/dcir/2024-04/v1")
+    assert page.get_by_role("rowheader", name=re.compile("<script>")).is_visible()
     assert page.title() != "broken"
 
 

@@ -270,6 +270,13 @@ def test_a_delivery_says_what_the_lake_holds_in_its_place(full: str) -> None:
     assert "The lake keeps its rows" not in get(f"{full}/en/deliveries").text
 
 
+def test_the_totals_of_deliveries_leave_out_what_was_replaced(full: str) -> None:
+    page = get(f"{full}/en/deliveries").text
+    total = page[page.index("<tfoot>") :]
+    assert ">210,460<" in total  # in the lake: 17 tables of 12,380 rows
+    assert ">262,080<" in total  # received: 21 files of 12,480 rows, the replaced month counted once
+
+
 @pytest.mark.parametrize(
     ("lang", "value", "shown"), [("fr", 1234567, "1\u202f234\u202f567"), ("en", 1234567, "1,234,567"), ("en", None, "")]
 )

@@ -1,0 +1,78 @@
+"""What the lake holds: of every source and period the rows of one delivery, as its events tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from catalogue.db.engine import reading
+from catalogue.db.models import DeliveryFile, Event
+from jobs.delivery import DeliveryId
+
+Slice = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Holding:
+    """The delivery whose rows the lake holds for a source and a period."""
+
+    delivery: str
+    at: datetime
+    """When it was published last."""
+    versions: Mapping[str, int] = field(default_factory=dict)
+    """Delta version of each of its tables as it was published last."""
+    rows: int | None = None
+    """Its rows in the lake; None when its publishing did not record them."""
+
+
+def holdings(session: Session) -> dict[Slice, Holding]:
+    """What the lake holds by (source, period), in publishing order.
+
+    A delivery is published by its first such event. A run that finds it published may say so again: that changes its
+    versions, not which delivery the lake holds.
+    """
+    held: dict[Slice, Holding] = {}
+    published: set[str] = set()
+    for event in session.scalars(select(Event).where(Event.state == "published").order_by(Event.id)):
+        name = DeliveryId.parse(event.delivery_id).slice
+        if event.delivery_id not in published:
+            published.add(event.delivery_id)
+            held.pop(name, None)  # the order is that of publishing
+        elif held[name].delivery != event.delivery_id:
+            continue
+        held[name] = _to_holding(event)
+    return held
+
+
+def _to_holding(event: Event) -> Holding:
+    detail = event.detail or {}
+    rows = detail.get("rows")
+    return Holding(event.delivery_id, event.at, dict(detail.get("versions", {})), sum(rows.values()) if rows else None)
+
+
+def published_deliveries(engine: Engine) -> list[str]:
+    """Deliveries whose rows are in the lake now, in publishing order."""
+    with reading(engine) as session:
+        return [h.delivery for h in holdings(session).values()]
+
+
+def latest_published(engine: Engine, source: str, period: str) -> str | None:
+    """The delivery whose rows the lake holds for a source and period, or None."""
+    with reading(engine) as session:
+        held = holdings(session).get((source, period))
+    return held.delivery if held else None
+
+
+def same_content(engine: Engine, source: str, period: str, sha256s: Iterable[str]) -> str | None:
+    """The delivery in the lake for this source and period, when its files are the same bytes: the one that has these
+    hashes is a duplicate of it (or it)."""
+    found = latest_published(engine, source, period)
+    if not found:
+        return None
+    with reading(engine) as session:
+        known = session.scalars(select(DeliveryFile.sha256).where(DeliveryFile.delivery_id == found)).all()
+    return found if known and sorted(known) == sorted(sha256s) else None
