@@ -53,6 +53,11 @@ class Column(Data):
     null_values: tuple[str, ...] = ()
     """Sentinels that mean 'no value', as sent (a date of 01/01/1600)."""
     unit: str | None = None
+    role: Literal["birth_date", "sex", "local_id"] | None = None
+    """What the source agent takes it for: with the NIR, birth date and sex make the pseudonym; a local_id is a number
+    of the contributor's own software, which may look like a NIR by chance."""
+    exported_as: str | None = None
+    """Of the person's pseudonym, where the agent makes it: the column of the raw export that holds the NIR."""
     meaning: Text
     # OMOP tables only
     fk: str | None = None
@@ -112,12 +117,21 @@ class Table(Data):
             used |= {*self.settle.group, self.settle.quantity, *self.settle.sums}
         if unknown := used - names:
             raise ValueError(f"{self.table}: not among its columns: {sorted(unknown)}")
+        if any(c.exported_as for c in self.columns):
+            roles = {c.role for c in self.columns}
+            person = self.person and self.column(self.person).exported_as
+            if not (person and self.identity and {"birth_date", "sex"} <= roles):
+                raise ValueError(f"{self.table}: a NIR needs person, identity, and the roles birth_date and sex")
         if leaks := {c.name for c in self.columns if c.identifying} & set(self.stats):
             raise ValueError(f"{self.table}: statistics of identifying columns: {sorted(leaks)}")
         return self
 
     def column(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)
+
+    def names_of(self, role: str) -> tuple[str, ...]:
+        """Columns that have a role."""
+        return tuple(c.name for c in self.columns if c.role == role)
 
     @property
     def names(self) -> tuple[str, ...]:

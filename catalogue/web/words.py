@@ -29,9 +29,10 @@ def say(lang: str, key: str, **values: object) -> str:
 
 
 def reason(lang: str, code: str) -> str:
-    """What a reason code (``unparsable:EXE_SOI_DTD``, up to its colon) says in words; empty when it has none."""
-    found = texts().get(f"reason.{code.partition(':')[0]}")
-    return found[lang] if found else ""
+    """What a reason code says in words: the whole of it (``identity:nir_form``) where it has its own, else up to its
+    colon (``unparsable:EXE_SOI_DTD``); empty when it has none."""
+    words = texts().get(f"reason.{code}") or texts().get(f"reason.{code.partition(':')[0]}")
+    return words[lang] if words else ""
 
 
 def number(lang: str, value: float | None) -> str:

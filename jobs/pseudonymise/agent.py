@@ -1,44 +1,50 @@
 """The source agent: stage 1 in the contributor's own custody, before anything reaches the hub.
 
-It reads the practice's raw export (with NIR) from the inbox and writes the delivery (with pseudonyms) to the outbox.
-Nothing with a NIR is written outside the inbox: the patient table's ``nir`` becomes ``patient_pseudonym`` and
-``identity_status``, and every line that is written, of every table, is searched for a NIR with a valid key; finding
-one stops the agent before the line is written. The manifest comes last, by rename.
+It reads the contributors' raw exports (with NIR) from the inbox and writes the delivery (with pseudonyms) to the
+outbox. Which columns hold NIR, birth date, sex and status the contract says. Nothing with a NIR is written outside the
+inbox: the NIR becomes a pseudonym and a status, and every line of every table is searched for NIRs before it is
+written; one that is found refuses the month. The manifest comes last, by rename.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from jobs.delivery import DeliveryId
-from jobs.errors import ConfigError, ContractRefused, Incomplete, KeyRefused, StorageError
-from jobs.intake.connectors import MANIFEST, is_safe_name
-from jobs.intake.header import match_header
-from jobs.intake.lines import Block, Lines, Place, decoded
+from jobs.errors import ConfigError, ContractRefused, KeyRefused, StorageError
+from jobs.intake.connectors import MANIFEST
+from jobs.intake.lines import Lines, Place
 from jobs.intake.manifest import FileEntry
 from jobs.intake.sums import SummedFile
-from jobs.pseudonymise.canonical import canonical_nir, find_nir
-from jobs.pseudonymise.declare import kept, manifest_of, put_manifest, records
+from jobs.pseudonymise.canonical import canonical_nir, provisional_nir
+from jobs.pseudonymise.codes import sex_of, trimmed
+from jobs.pseudonymise.declare import Progress, kept, manifest_of, put_manifest
+from jobs.pseudonymise.inbox import Export, Left, read_inbox
 from jobs.pseudonymise.keys import check_value, read_key
+from jobs.pseudonymise.rewrite import Row, rewrite, rewrite_persons
+from jobs.pseudonymise.search import Finding, NirSearch
 from jobs.pseudonymise.stage1 import stage1
-from schemas.loader import Csv, Source, Table, load_source, load_table
+from schemas.loader import Column, Source, Table, load_source, load_table
 
-NIR, PSEUDONYM, STATUS = "nir", "patient_pseudonym", "identity_status"
-_SEX = {"1": "1", "M": "1", "2": "2", "F": "2"}
+FIRST_YEAR = 1850
+"""A birth before it is a typing error."""
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_WITHOUT_OWN_STATUS = {"nir_form": "nir_key_invalid", "identity_incomplete": "nir_missing"}
-"""Where the contract's list of statuses lacks one: the nearest that it has."""
 
-Progress = Callable[[str, int, int], None]
+
+@dataclass
+class _Books:
+    """What is counted on the way: statuses by sender, codes rewritten, codes that the contract lacks, findings."""
+
+    statuses: dict[str, Counter[str]] = field(default_factory=dict)
+    rewritten: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,14 @@ class AgentReport:
     stage1_key: str
     files: tuple[FileEntry, ...]
     statuses: dict[str, int] = field(default_factory=dict)
+    senders: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Statuses by sender (a practice), as its files are named."""
+    rewritten: dict[str, int] = field(default_factory=dict)
+    """Codes that were written otherwise than in the contract and now are as it has them, by ``table.column``."""
+    unknown_codes: dict[str, int] = field(default_factory=dict)
+    """Codes that the contract does not have, by ``table.column``: the hub will put these rows aside."""
+    left: tuple[Left, ...] = ()
+    """Entries of the inbox that were not taken, and why."""
 
     def to_dict(self) -> dict[str, object]:
         """For the one line of JSON that the command prints."""
@@ -57,38 +71,57 @@ class AgentReport:
 
 
 def raw_columns(table: Table) -> tuple[str, ...]:
-    """Columns of the raw export: the contract's, with ``nir`` in place of pseudonym and status."""
-    return tuple(NIR if c == PSEUDONYM else c for c in table.names if c != STATUS)
+    """Columns of the raw export: the contract's, with the NIR in place of the pseudonym, and without the status."""
+    return tuple(c.exported_as or c.name for c in table.columns if c.name != table.identity)
 
 
 def pseudonymise(
-    delivery: DeliveryId, *, inbox: Path, outbox: Path, key_file: Path, progress: Progress | None = None
+    delivery: DeliveryId,
+    *,
+    inbox: Path,
+    outbox: Path,
+    key_file: Path,
+    progress: Progress | None = None,
+    dry_run: bool = False,
 ) -> AgentReport:
-    """Writes ``outbox/<delivery>`` from ``inbox/<period>/v<n>``.
+    """Writes ``outbox/<delivery>`` from ``inbox/<period>/v<n>``; with ``dry_run`` the outbox stays as it was.
 
     Raises ``KeyRefused`` without the contributor's key, ``Incomplete`` (empty_inbox), ``ConfigError`` for a source
-    that needs no agent, and ``ContractRefused`` for an export that is not as agreed: reasons of the readers, and
-    bad_name, unknown_table, missing_table, malformed, nir_elsewhere. On any of them the outbox stays as it was.
+    that needs no agent, ``StorageError``, and ``ContractRefused`` for an export that is not as agreed: reasons of the
+    readers and of the inbox, malformed, nir_elsewhere. On any of them the outbox stays as it was.
     """
     source = _contract(delivery)
     key = contributors_key(key_file)
-    raw = inbox.joinpath(*delivery.parts[1:])
-    exports = _exports(delivery, raw, source)
+    box = read_inbox(delivery, inbox, source)
     target = delivery.under(outbox)
     part = target.with_name(f".{target.name}.part")
-    statuses: Counter[str] = Counter()
+    books = _Books()
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        files = tuple(
-            _write(delivery, source, table, path, part / path.name, key, statuses, progress) for table, path in exports
-        )
-        _publish(part, target, manifest_of(delivery, source, check_value(key), files))
+        entries = [e for exports in box.sets for e in _write_set(delivery, source, exports, part, key, books, progress)]
+        if books.findings:
+            raise _nir_elsewhere(delivery, books.findings)
+        files = tuple(sorted(entries, key=lambda f: (source.tables.index(f.table), f.name)))
+        if not dry_run:
+            _publish(part, target, manifest_of(delivery, source, check_value(key), files))
     except OSError as error:
-        raise StorageError(f"{delivery}: the delivery cannot be written ({error.strerror}).") from None
+        raise StorageError(
+            f"{delivery}: the delivery cannot be made ({error.strerror or type(error).__name__}).",
+            next_step=f"Check space and rights of {inbox} and {outbox}, then run again.",
+        ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return AgentReport(delivery, check_value(key), files, dict(sorted(statuses.items())))
+    return AgentReport(
+        delivery,
+        check_value(key),
+        files,
+        statuses=dict(sorted(sum(books.statuses.values(), Counter()).items())),
+        senders={sender: dict(sorted(counts.items())) for sender, counts in sorted(books.statuses.items())},
+        rewritten=dict(sorted(books.rewritten.items())),
+        unknown_codes=dict(sorted(books.unknown.items())),
+        left=box.left,
+    )
 
 
 def _contract(delivery: DeliveryId) -> Source:
@@ -98,7 +131,9 @@ def _contract(delivery: DeliveryId) -> Source:
         raise ConfigError(f"There is no contract with a source {delivery.source}.", reason="unknown_source") from None
     if source.person_key != "nir":
         raise ConfigError(
-            f"{delivery.source} sends stage-1 pseudonyms already: it needs no agent.", reason="no_agent_needed"
+            f"{delivery.source} sends stage-1 pseudonyms already: it needs no agent.",
+            reason="no_agent_needed",
+            next_step="run `hub agent declare`, which writes the manifest",
         )
     return source
 
@@ -120,136 +155,105 @@ def contributors_key(key_file: Path) -> bytes:
     return read_key(key_file)
 
 
-def _exports(delivery: DeliveryId, raw: Path, source: Source) -> list[tuple[str, Path]]:
-    """(table, file) of the raw export, in load order. A file's table is the end of its name."""
-    found: list[tuple[str, Path]] = []
-    for path in sorted(raw.glob("*.csv")):
-        tables = [t for t in source.tables if path.name.endswith(f"_{t}.csv")]
-        if not is_safe_name(path.name) or path.is_symlink() or not path.is_file():
-            raise ContractRefused(f"{delivery}: a name in the inbox is not accepted.", reason="bad_name")
-        if not tables:
-            raise ContractRefused(
-                f"{delivery} {path.name}: its name ends in no table of the contract.",
-                reason="unknown_table",
-                next_step=f"Name files as {source.file_name}.",
-            )
-        found.append((tables[0], path))
-    if not found:
-        raise Incomplete(f"{delivery}: the agent's inbox {raw} holds no export.", reason="empty_inbox")
-    if missing := [t for t in source.tables if t not in {table for table, _ in found}]:
-        raise ContractRefused(f"{delivery}: the export lacks the tables {', '.join(missing)}.", reason="missing_table")
-    return sorted(found, key=lambda f: (source.tables.index(f[0]), f[1].name))
+def _write_set(
+    delivery: DeliveryId,
+    source: Source,
+    exports: tuple[Export, ...],
+    part: Path,
+    key: bytes,
+    books: _Books,
+    progress: Progress | None,
+) -> list[FileEntry]:
+    """One sender's files; the NIRs of its patients are looked for in all of them."""
+    own: set[str] = set()
+    return [_write(delivery, source, export, part, key, own, books, progress) for export in exports]
 
 
 def _write(
     delivery: DeliveryId,
     source: Source,
-    table: str,
-    path: Path,
-    target: Path,
+    export: Export,
+    part: Path,
     key: bytes,
-    statuses: Counter[str],
+    own: set[str],
+    books: _Books,
     progress: Progress | None,
 ) -> FileEntry:
     """One file of the export to one file of the delivery, block by block, hashed on the way."""
-    contract, place = load_table(delivery.source, table), Place(str(delivery), path.name, f"{delivery.source}/{table}")
-    has_nir = PSEUDONYM in contract.names
-    size = path.stat().st_size
-    tell = None if progress is None else (lambda done: progress(path.name, done, size))
-    with path.open("rb", buffering=0) as stream, SummedFile(target) as out:
+    table = load_table(delivery.source, export.table)
+    place = Place(str(delivery), export.path.name, f"{delivery.source}/{table.table}")
+    size = export.path.stat().st_size
+    tell = None if progress is None else (lambda done: progress(export.path.name, done, size))
+    search = NirSearch(export.path.name, table.names, table.names_of("local_id"), own)
+    with export.path.open("rb", buffering=0) as stream, SummedFile(part / export.name) as out:
         lines = Lines(stream, place, progress=tell)
-        if has_nir:
-            _patients(lines, contract, source.csv, place, key, out, statuses)
+        if any(c.exported_as for c in table.columns):
+            statuses = books.statuses.setdefault(export.sender, Counter())
+            persons = _Persons(table, key, own, statuses)
+            counts = rewrite_persons(lines, table, raw_columns(table), source.csv, place, search, out, persons)
         else:
-            _copy(lines, path, contract, source.csv, place, out)
-    return FileEntry(table=table, name=path.name, rows=out.rows, bytes=out.bytes, sha256=out.sha256)
+            counts = rewrite(lines, export.path, table, source.csv, place, search, out)
+    books.findings += search.findings
+    books.rewritten.update({f"{table.table}.{c}": n for c, n in counts.rewritten.items()})
+    books.unknown.update({f"{table.table}.{c}": n for c, n in counts.unknown.items()})
+    return FileEntry(table=table.table, name=export.name, rows=out.rows, bytes=out.bytes, sha256=out.sha256)
 
 
-def _copy(lines: Lines, path: Path, contract: Table, dialect: Csv, place: Place, out: SummedFile) -> None:
-    """A table without NIR, byte for byte."""
-    match_header(lines.header, dialect, contract.names, place)
-    with path.open("rb") as first:
-        header = first.readline()
-    _search(header, 1, place)
-    out.write(header, 0)
-    for block in lines:
-        _search(block.data, block.line, place)
-        out.write(block.data, records(block))
+class _Persons:
+    """Turns the NIR of a row into pseudonym and status, and keeps the NIRs that it saw."""
+
+    def __init__(self, table: Table, key: bytes, own: set[str], statuses: Counter[str]) -> None:
+        self._key, self._own, self._statuses = key, own, statuses
+        person, identity = table.person, table.identity
+        if person is None or identity is None:
+            raise ConfigError(f"{table.table}: the contract names no column for person and status.")
+        self._pseudonym, self._status = person, identity
+        self._nir = table.column(person).exported_as or person
+        self._birth = table.column(table.names_of("birth_date")[0])
+        self._sex = table.column(table.names_of("sex")[0])
+        self._today = datetime.now(UTC).date()
+
+    def __call__(self, row: Row) -> Row:
+        """The two columns that replace the NIR."""
+        pseudonym, status = self._identity(row)
+        self._statuses[status] += 1
+        return {self._pseudonym: pseudonym, self._status: status}
+
+    def _identity(self, row: Row) -> tuple[str, str]:
+        nir13, reason = canonical_nir(row[self._nir])
+        if known := nir13 or provisional_nir(row[self._nir]):
+            self._own.add(known)
+        if nir13 is None:
+            return "", str(reason)
+        birth, fault = _birth_date(row[self._birth.name], self._birth, self._today)
+        if birth is None:
+            return "", fault
+        sex = sex_of(row[self._sex.name])
+        if sex is None:
+            return "", "sex_invalid" if trimmed(row[self._sex.name]) else "sex_missing"
+        return stage1(self._key, nir13, birth, sex), "ok"
 
 
-def _patients(
-    lines: Lines, contract: Table, dialect: Csv, place: Place, key: bytes, out: SummedFile, statuses: Counter[str]
-) -> None:
-    """The patient table: the NIR of each row becomes its pseudonym and the outcome of making it."""
-    names = match_header(lines.header, dialect, raw_columns(contract), place)
-    out.write((dialect.delimiter.join(contract.names) + "\n").encode(dialect.encoding), 0)
-    column = contract.column(STATUS)
-    for block in lines:
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, delimiter=dialect.delimiter, quotechar=dialect.quote, lineterminator="\n")
-        rows = 0
-        for row in _rows(block, names, dialect, place):
-            person = _identity(row, contract, key)
-            if column.values and person[STATUS] not in column.values:
-                person[STATUS] = _WITHOUT_OWN_STATUS.get(person[STATUS], person[STATUS])
-            statuses[person[STATUS]] += 1
-            writer.writerow([person.get(name, row.get(name, "")) for name in contract.names])
-            rows += 1
-        data = text.getvalue().encode(dialect.encoding)
-        _search(data, block.line, place)
-        out.write(data, rows)
-
-
-def _rows(block: Block, names: tuple[str, ...], dialect: Csv, place: Place) -> Iterator[dict[str, str]]:
-    text = decoded(block.data, dialect.encoding, block.line, place)
-    text = block.data.decode("ascii") if text is None else text
-    # a line is a record: an open quote cannot reach the next line
-    for number, line in enumerate(text.split("\n"), start=block.line):
-        bare = line.removesuffix("\r")
-        if not bare:
-            continue
-        try:
-            fields = next(csv.reader([bare], delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True))
-        except csv.Error:
-            fields = []
-        if len(fields) != len(names):
-            raise place.refuse(
-                "malformed",
-                f"line {number} does not have the {len(names)} fields of the header: its NIR cannot be found safely.",
-                "Correct the export, then run the agent again.",
-            )
-        yield dict(zip(names, fields, strict=True))
-
-
-def _identity(row: dict[str, str], contract: Table, key: bytes) -> dict[str, str]:
-    found = canonical_nir(row[NIR])
-    if found.nir13 is None:
-        return {PSEUDONYM: "", STATUS: str(found.reason)}
-    birth = _birth_date(row["birth_date"].strip(), contract.column("birth_date").null_values)
-    sex = _SEX.get(row["sex"].strip().upper())
-    if birth is None or sex is None:
-        return {PSEUDONYM: "", STATUS: "identity_incomplete"}
-    return {PSEUDONYM: stage1(key, found.nir13, birth, sex), STATUS: "ok"}
-
-
-def _birth_date(text: str, sentinels: tuple[str, ...]) -> date | None:
-    if text in sentinels or not _DAY.fullmatch(text):
-        return None
+def _birth_date(text: str, column: Column, today: date) -> tuple[date | None, str]:
+    """The day, or None and the status that says why."""
+    text = trimmed(text)
+    if not text or text in column.null_values:
+        return None, "birth_date_missing"
     try:
-        return date.fromisoformat(text)
+        birth = date.fromisoformat(text) if _DAY.fullmatch(text) else None
     except ValueError:
-        return None
+        birth = None
+    if birth is None or birth.year < FIRST_YEAR or birth > today:
+        return None, "birth_date_invalid"
+    return birth, ""
 
 
-def _search(data: bytes, line: int, place: Place) -> None:
-    """Refuses nir_elsewhere: bytes that are about to be written and hold a NIR with a valid key."""
-    at = find_nir(data)
-    if at is not None:
-        raise place.refuse(
-            "nir_elsewhere",
-            f"line {line + data[:at].count(10)}: a NIR stands outside the column {NIR}. It was not written.",
-            "Remove it from the practice's record, then export again.",
-        )
+def _nir_elsewhere(delivery: DeliveryId, findings: list[Finding]) -> ContractRefused:
+    return ContractRefused(
+        f"{delivery}: NIRs stand where none should: {'; '.join(str(f) for f in findings)}. Nothing was put out.",
+        reason="nir_elsewhere",
+        next_step="Remove them from the records that these lines come from, then export again.",
+    )
 
 
 def _publish(part: Path, target: Path, manifest: dict[str, object]) -> None:

@@ -12,12 +12,7 @@ from typing import Literal, NamedTuple
 Reason = Literal["nir_missing", "nir_form", "nir_key_invalid", "nir_provisional"]
 
 _NIR = re.compile(r"([1-478][0-9]{4}(?:[0-9]{2}|2[AB])[0-9]{6})([0-9]{2})", re.ASCII)
-_BLANKS = str.maketrans("", "", " \t\u00a0\u202f")
-_MONTH = rb"(?:0[1-9]|1[0-2]|[2-9][0-9])"
-_WRITTEN = re.compile(
-    rb"(?<![0-9A-Za-z])[1-478] ?[0-9]{2} ?%b ?(?:[0-9]{2}|2[ABab]) ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}(?![0-9A-Za-z])"
-    % _MONTH
-)
+_SEPARATORS = re.compile(r"[\W_]+")
 _PROVISIONAL = frozenset("3478")
 
 
@@ -35,19 +30,24 @@ def key_of(nir13: str) -> int:
     return 97 - int(digits) % 97
 
 
+def to_bare(text: str) -> str:
+    """Letters and digits only, upper case: without blanks of any kind, dots, dashes and invisible characters."""
+    return _SEPARATORS.sub("", text).upper()
+
+
 def canonical_nir(text: str | None) -> Canonical:
-    """Verifies the key, then drops it. Letters' case and blanks do not matter.
+    """Verifies the key, then drops it. Letters' case, blanks and other separators do not matter.
 
     Reasons: nir_missing (nothing there), nir_form (not 13 characters and a key of two digits), nir_key_invalid,
     nir_provisional (a waiting or fictitious number: first digit 3, 4, 7 or 8).
     """
-    value = (text or "").translate(_BLANKS).strip().upper()
+    value = to_bare(text or "")
     if not value:
         return Canonical(None, "nir_missing")
-    found = _NIR.fullmatch(value)
-    if not found:
+    parts = _NIR.fullmatch(value)
+    if not parts:
         return Canonical(None, "nir_form")
-    nir13, key = found.group(1), int(found.group(2))
+    nir13, key = parts.group(1), int(parts.group(2))
     if key != key_of(nir13):
         return Canonical(None, "nir_key_invalid")
     if nir13[0] in _PROVISIONAL:
@@ -55,12 +55,6 @@ def canonical_nir(text: str | None) -> Canonical:
     return Canonical(nir13, None)
 
 
-def find_nir(data: bytes) -> int | None:
-    """Where in ``data`` a NIR begins, of any person, written with its key, with or without blanks; None when nowhere.
-
-    Only a number whose key is right counts, so that one number of 15 digits in a hundred is mistaken for one.
-    """
-    for found in _WRITTEN.finditer(data):
-        if canonical_nir(found.group().decode("ascii")).reason in (None, "nir_provisional"):
-            return found.start()
-    return None
+def provisional_nir(text: str | None) -> str | None:
+    """The 13 characters of a provisional number with a right key: no identity, but nothing that may leave either."""
+    return to_bare(text or "")[:13] if canonical_nir(text).reason == "nir_provisional" else None

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from jobs.delivery import DeliveryId
-from jobs.errors import ConfigError, ContractRefused, Incomplete
+from jobs.errors import ConfigError, ContractRefused, Incomplete, StorageError
 from jobs.intake.connectors import MANIFEST, is_safe_name
 from jobs.intake.header import match_header
 from jobs.intake.lines import Block, Lines, Place, count
 from jobs.intake.manifest import FileEntry
+from jobs.pseudonymise.inbox import shown
 from schemas.loader import Source, load_source, load_tables
 
 Manifest = dict[str, object]
+Progress = Callable[[str, int, int], None]
+"""Called with a file's name, the bytes read so far, and its size."""
 
 
-def declare(delivery: DeliveryId, *, outbox: Path, key_check: str) -> tuple[FileEntry, ...]:
+def declare(
+    delivery: DeliveryId,
+    *,
+    outbox: Path,
+    key_check: str,
+    progress: Progress | None = None,
+    dry_run: bool = False,
+) -> tuple[FileEntry, ...]:
     """Writes the manifest of the files that lie in ``outbox/<delivery>``, for a source that makes its own pseudonyms.
 
-    A file's table is told by its header. ``key_check``: check value of the stage-1 key that made the pseudonyms.
-    Raises ``Incomplete`` (empty_outbox), ``ConfigError`` (unknown_source, agent_needed), and ``ContractRefused`` as
-    the hub would: bad_name, missing_table, and the reasons of the header.
+    A file's table is told by its header. ``key_check``: check value of the stage-1 key that made the pseudonyms. With
+    ``dry_run`` nothing is written. Raises ``Incomplete`` (empty_outbox), ``ConfigError`` (unknown_source,
+    agent_needed), ``StorageError``, and ``ContractRefused`` as the hub would: bad_name, unlisted_file, missing_table,
+    and the reasons of the header.
     """
     try:
         source = load_source(delivery.source)
@@ -37,21 +48,57 @@ def declare(delivery: DeliveryId, *, outbox: Path, key_check: str) -> tuple[File
             next_step="run `hub agent pseudonymise`, which also writes the manifest",
         )
     folder = delivery.under(outbox)
-    paths = sorted(folder.glob("*.csv"))
-    if not paths:
-        raise Incomplete(f"{delivery}: {folder} holds no .csv file.", reason="empty_outbox")
-    files = tuple(_entry(delivery, source, path) for path in paths)
-    if missing := [t for t in source.tables if t not in {f.table for f in files}]:
-        raise ContractRefused(f"{delivery}: the tables {', '.join(missing)} are missing.", reason="missing_table")
-    put_manifest(folder, kept(folder, manifest_of(delivery, source, key_check, files)))
+    try:
+        paths = _files(delivery, folder)
+        files = tuple(_entry(delivery, source, path, progress) for path in paths)
+        if missing := [t for t in source.tables if t not in {f.table for f in files}]:
+            raise ContractRefused(
+                f"{delivery}: the tables {', '.join(missing)} are missing.",
+                reason="missing_table",
+                next_step="Put out all files of the month, then declare again.",
+            )
+        if not dry_run:
+            put_manifest(folder, kept(folder, manifest_of(delivery, source, key_check, files)))
+    except OSError as error:
+        raise StorageError(
+            f"{delivery}: the outbox {folder} cannot be used ({error.strerror or type(error).__name__}).",
+            next_step="Check its rights and the space on its disk, then declare again.",
+        ) from None
     return files
 
 
-def _entry(delivery: DeliveryId, source: Source, path: Path) -> FileEntry:
-    if not is_safe_name(path.name) or path.is_symlink() or not path.is_file():
-        raise ContractRefused(f"{delivery}: a file name is not accepted.", reason="bad_name")
+def _files(delivery: DeliveryId, folder: Path) -> list[Path]:
+    """The files of the delivery, all of them: what the hub would find beside them unlisted is refused here."""
+    try:
+        paths = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".") and p.name != MANIFEST]
+    except (FileNotFoundError, NotADirectoryError):
+        paths = []
+    if odd := [p.name for p in paths if not is_safe_name(p.name) or p.is_symlink() or not p.is_file()]:
+        raise ContractRefused(
+            f"{delivery}: {', '.join(map(shown, odd))}: the name is not accepted, or it is a link or a folder.",
+            reason="bad_name",
+            next_step="Use letters, digits, '_', '-' and '.' only, and take folders out.",
+        )
+    if other := [p.name for p in paths if p.suffix != ".csv"]:
+        raise ContractRefused(
+            f"{delivery}: {', '.join(map(shown, other))}: not named as a table's file, which ends in .csv.",
+            reason="unlisted_file",
+            next_step="Rename it to end in .csv if it is a table, else take it out of the outbox.",
+        )
+    if not paths:
+        raise Incomplete(
+            f"{delivery}: {folder} holds no .csv file.",
+            reason="empty_outbox",
+            next_step="Put the files of the month there, then declare again.",
+        )
+    return paths
+
+
+def _entry(delivery: DeliveryId, source: Source, path: Path, progress: Progress | None) -> FileEntry:
+    size = path.stat().st_size
+    tell = None if progress is None else (lambda done: progress(path.name, done, size))
     with path.open("rb", buffering=0) as stream:
-        lines = Lines(stream, Place(str(delivery), path.name, f"{delivery.source}/?"))
+        lines = Lines(stream, Place(str(delivery), path.name, f"{delivery.source}/?"), progress=tell)
         table = _table(lines.header, delivery, source, path.name)
         rows = sum(records(block) for block in lines)
         return FileEntry(table=table, name=path.name, rows=rows, bytes=lines.bytes, sha256=lines.sha256)
@@ -90,9 +137,12 @@ def manifest_of(delivery: DeliveryId, source: Source, key_check: str, files: Seq
 
 def kept(folder: Path, manifest: Manifest) -> Manifest:
     """The manifest that is there when it says the same: the hub then sees the same delivery, not another one."""
-    announced = folder / MANIFEST
-    old = json.loads(announced.read_text("utf-8")) if announced.exists() else {}
-    return old if {**old, "created_at": None} == {**manifest, "created_at": None} else manifest
+    try:
+        old = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError, RecursionError):  # none, or nothing that could say the same
+        return manifest
+    same = isinstance(old, dict) and {**old, "created_at": None} == {**manifest, "created_at": None}
+    return old if same else manifest
 
 
 def put_manifest(folder: Path, manifest: Manifest) -> None:

@@ -80,7 +80,7 @@ def _patients(rng: np.random.Generator, population: Population, visits: pd.DataF
     )[who]
     provisional = population.column("cdi")[who] != "00"
     missing = np.array([n is None for n in nir], dtype=bool)
-    status = np.select([missing, provisional, unknown], ["nir_missing", "nir_provisional", "nir_missing"], "ok")
+    status = np.select([missing, provisional, unknown], ["nir_missing", "nir_provisional", "birth_date_missing"], "ok")
     columns = {
         "practice_id": practice_ids(population, practice),
         "patient_local_id": _local_ids(who, practice),

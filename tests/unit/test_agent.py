@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from jobs.cli.agent import app
 from jobs.delivery import DeliveryId
-from jobs.errors import ConfigError, ContractRefused, Incomplete, KeyRefused
+from jobs.errors import ConfigError, ContractRefused, Incomplete, KeyRefused, StorageError
 from jobs.intake.arrivals import complete_deliveries
 from jobs.pseudonymise.agent import AgentReport, pseudonymise, raw_columns
 from jobs.pseudonymise.canonical import key_of
@@ -45,9 +45,8 @@ PATIENTS = [
     {"nir": nir("2600999123456"), "birth_date": "1900-01-01", "sex": "2"},
     {"nir": nir("2600999123456"), "birth_date": "1960-13-01", "sex": "2"},
 ]
-STATUSES = ["ok", "ok", "ok", "nir_missing", "nir_key_invalid", "nir_provisional", "nir_key_invalid"] + [
-    "nir_missing"
-] * 2
+STATUSES = ["ok", "ok", "ok", "nir_missing", "nir_key_invalid", "nir_provisional", "nir_form"]
+STATUSES += ["birth_date_missing", "birth_date_invalid"]
 
 
 def export(inbox: Path, practice: str = "p1", patients: list[dict[str, str]] | None = None, **texts: Any) -> Path:
@@ -105,7 +104,8 @@ def test_nirs_become_pseudonyms(tmp_path: Path) -> None:
     for table in ("encounter", "problem", "prescription"):
         name = f"GP_p1_20240401_{table}.csv"
         assert (DELIVERY.under(tmp_path / "outboxes") / name).read_bytes() == (folder / name).read_bytes()
-    assert report.statuses == {"nir_key_invalid": 2, "nir_missing": 3, "nir_provisional": 1, "ok": 4}
+    assert report.statuses == {"ok": 4} | dict.fromkeys(STATUSES[3:], 1)
+    assert report.senders == {"p1": {"ok": 3} | dict.fromkeys(STATUSES[3:], 1), "p2": {"ok": 1}}
 
 
 def test_no_nir_leaves_the_inbox(tmp_path: Path) -> None:
@@ -221,6 +221,176 @@ def test_tables_that_are_missing_or_unknown(tmp_path: Path) -> None:
     with pytest.raises(ContractRefused) as caught:
         run(tmp_path)
     assert caught.value.reason == "unknown_table"
+
+
+def written(table: str, *rows: dict[str, str]) -> str:
+    """The text of a table: every cell that a row does not name is "x"."""
+    contract = load_table("ville", table)
+    names = raw_columns(contract) if table == "patient" else contract.names
+    lines = [";".join(row.get(n, "0" if n == "opposition" else "x") for n in names) for row in rows]
+    return "\n".join([";".join(names), *lines]) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("birth_date", "status"),
+    [
+        ("0980-02-03", "birth_date_invalid"),
+        ("1849-12-31", "birth_date_invalid"),
+        ("9999-12-31", "birth_date_invalid"),
+        ("2024-02-30", "birth_date_invalid"),
+        ("03/02/1980", "birth_date_invalid"),
+        ("1980-02-03T00:00:00", "birth_date_invalid"),
+        ("x" * 5000, "birth_date_invalid"),
+        ("\u00a0", "birth_date_missing"),
+        ("1900-01-01", "birth_date_missing"),
+        ("\u00a01980-02-03\u200b", "ok"),
+    ],
+)
+def test_an_odd_birth_date_costs_the_row_its_status_and_never_the_month(
+    tmp_path: Path, birth_date: str, status: str
+) -> None:
+    export(tmp_path / "inbox", patients=[{"nir": nir(PARENT), "birth_date": birth_date, "sex": "1"}, *PATIENTS[:1]])
+    run(tmp_path)
+    assert [r["identity_status"] for r in sent(tmp_path, "GP_p1_20240401_patient.csv")] == [status, "ok"]
+
+
+@pytest.mark.parametrize(
+    ("sex", "code", "status"),
+    [
+        ("m", "M", "ok"),
+        ("f\u00a0", "F", "ok"),
+        (" 1", "1", "ok"),
+        ("\uff12", "2", "ok"),
+        ("H", "1", "ok"),
+        ("Homme", "1", "ok"),
+        ("FÉMININ", "2", "ok"),
+        ("", "", "sex_missing"),
+        ("\u200b", "", "sex_missing"),
+        ("3", "3", "sex_invalid"),
+        ("autre", "autre", "sex_invalid"),
+    ],
+)
+def test_sex_is_written_as_the_contract_has_it_or_the_status_says_so(
+    tmp_path: Path, sex: str, code: str, status: str
+) -> None:
+    export(tmp_path / "inbox", patients=[{"nir": nir(PARENT), "birth_date": "1985-05-17", "sex": sex}])
+    report = run(tmp_path)
+    row = sent(tmp_path, "GP_p1_20240401_patient.csv")[0]
+    assert (row["sex"], row["identity_status"]) == (code, status)
+    assert report.rewritten.get("patient.sex", 0) == (sex != code)
+    assert report.unknown_codes.get("patient.sex", 0) == (status == "sex_invalid")
+
+
+def test_codes_of_other_tables_are_brought_to_the_contract_and_nothing_else_is_altered(tmp_path: Path) -> None:
+    encounters = written(
+        "encounter",
+        {"type": " Cabinet\u00a0", "reason_text": '"toux ; fièvre"'},
+        {"type": "cabinet", "reason_text": "  as it came "},
+        {"type": "Téléconsultation"},
+        {"type": "ailleurs"},
+    )
+    folder = export(tmp_path / "inbox", encounter=encounters, problem=written("problem", {"code_system": "CIM-10"}))
+    report = run(tmp_path)
+    name = "GP_p1_20240401_encounter.csv"
+    expected = encounters.replace(" Cabinet\u00a0", "cabinet").replace("Téléconsultation", "teleconsultation")
+    assert (folder / name).read_text("utf-8") == encounters
+    assert (DELIVERY.under(tmp_path / "outboxes") / name).read_text("utf-8") == expected
+    assert report.rewritten == {"encounter.type": 2, "problem.code_system": 1}
+    assert report.unknown_codes["encounter.type"] == 1
+
+
+def test_an_identifier_that_looks_like_a_nir_does_not_refuse_the_month(tmp_path: Path) -> None:
+    export(tmp_path / "inbox", encounter=written("encounter", {"encounter_id": "202401020800241"}, {}))
+    assert run(tmp_path).statuses["ok"] == 3
+
+
+def test_all_places_of_nirs_are_said_at_once(tmp_path: Path) -> None:
+    spelled = f"n°{nir(PARENT)[:1]}.85 05-78\u00a0006/084 91ssuré"
+    export(
+        tmp_path / "inbox",
+        encounter=written("encounter", {}, *[{"reason_text": spelled}] * 7),
+        problem=written("problem", {"label": "NIR 1850578006084"}),
+        prescription=written("prescription", {"renewals": '"1 85 05 78'}, {"practice_id": '006 084 91"'}),
+    )
+    with pytest.raises(ContractRefused) as caught:
+        run(tmp_path)
+    said = str(caught.value)
+    assert caught.value.reason == "nir_elsewhere"
+    assert "encounter.csv, column reason_text: lines 3, 4, 5, 6, 7 and more, 7 in all" in said
+    assert "problem.csv, column label: line 2" in said
+    assert "prescription.csv, on malformed lines: line 3" in said
+    assert everything_but_inbox(tmp_path) == b""
+
+
+def test_every_entry_of_the_inbox_is_taken_or_named(tmp_path: Path) -> None:
+    folder = export(tmp_path / "inbox")
+    (folder / "GP_p1_20240401_problem.csv").rename(folder / "GP_p1_20240401_problem.CSV")
+    for table in load_source("ville").tables:
+        (folder / f"GP_p1_20240331_{table}.csv").write_text("an earlier extraction")
+    for name in ("~$lettre.docx", "GP_p2_20240401_patient.csv.part", "notes.txt", "export.zip", "x.csv.tmp"):
+        (folder / name).write_text("x")
+    (folder / "old").mkdir()
+    (tmp_path / "inbox" / "GP_p3_20240401_patient.csv").write_text("x")
+    report = run(tmp_path)
+    assert [f.name for f in report.files if f.table == "problem"] == ["GP_p1_20240401_problem.csv"]
+    assert {entry.name: entry.why for entry in report.left} == {
+        "~$lettre.docx": "a temporary or hidden file",
+        "GP_p2_20240401_patient.csv.part": "a temporary or hidden file",
+        "x.csv.tmp": "a temporary or hidden file",
+        "notes.txt": "not a .csv file",
+        "export.zip": "not a .csv file",
+        "old": "a folder",
+        "GP_p3_20240401_patient.csv": "lies outside 2024-03/v1",
+        **{f"GP_p1_20240331_{t}.csv": "replaced by the extraction of 20240401" for t in load_source("ville").tables},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "said"),
+    [
+        ("GP_p2_20240401_patient.csv", "missing_table", "of p2 lacks the tables encounter, problem, prescription"),
+        ("GP_p1_20240201_patient.csv", "other_month", "GP_p1_20240201_patient.csv"),
+        ("GP_p1_20240230_patient.csv", "other_month", "GP_p1_20240230_patient.csv"),
+        ("GP_p1_20240401_PATIENT.csv", "duplicated_file", "of p1 holds twice: patient"),
+        ("GP_p1_20240401_other.csv", "unknown_table", "GP_p1_20240401_other.csv"),
+        ("patient.csv", "unknown_table", "patient.csv"),
+        ("GP p1.csv", "bad_name", "GP p1.csv"),
+        ("\x1b[31m.csv", "bad_name", "\\x1b"),
+        (f"{nir(PARENT)}.csv", "unknown_table", "whose name holds a NIR"),
+    ],
+)
+def test_a_file_that_cannot_be_taken_is_named(tmp_path: Path, name: str, reason: str, said: str) -> None:
+    folder = export(tmp_path / "inbox")
+    (folder / name).write_text("x")
+    with pytest.raises(ContractRefused) as caught:
+        run(tmp_path)
+    assert caught.value.reason == reason
+    assert said in str(caught.value)
+    assert PARENT not in str(caught.value)
+
+
+def test_a_practice_without_one_of_its_tables_is_refused_by_name(tmp_path: Path) -> None:
+    export(tmp_path / "inbox")
+    folder = export(tmp_path / "inbox", "p2")
+    (folder / "GP_p2_20240401_problem.csv").unlink()
+    with pytest.raises(ContractRefused, match=r"export of p2 lacks the tables problem") as caught:
+        run(tmp_path)
+    assert caught.value.reason == "missing_table"
+    assert everything_but_inbox(tmp_path) == b""
+
+
+def test_a_rehearsal_puts_nothing_out(tmp_path: Path) -> None:
+    export(tmp_path / "inbox")
+    report = run(tmp_path, dry_run=True)
+    assert report.statuses["ok"] == 3
+    assert everything_but_inbox(tmp_path) == b""
+
+
+def test_a_file_in_place_of_the_outbox_is_said(tmp_path: Path) -> None:
+    export(tmp_path / "inbox")
+    (tmp_path / "outboxes").write_text("")
+    with pytest.raises(StorageError, match="outboxes"):
+        run(tmp_path)
 
 
 def test_a_source_that_needs_no_agent(tmp_path: Path) -> None:
