@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.harmonise.bounds import possible_death, value_faults, with_possible_values
 from jobs.harmonise.concepts import with_concepts
 from jobs.harmonise.condition_occurrence import to_condition_occurrence
 from jobs.harmonise.death import to_death
@@ -27,7 +30,8 @@ def to_event_tables(stem: DataFrame, lookup: DataFrame, unattributable: DataFram
     **all** published deliveries; events under those keys are left out (``to_losses`` counts them). The mapped events
     are read four times: persist ``stem``, or write it once, before.
     """
-    mapped = with_concepts(stem.join(unattributable.select("person_key"), "person_key", "left_anti"), lookup)
+    attributed = stem.join(unattributable.select("person_key"), "person_key", "left_anti")
+    mapped = with_concepts(with_possible_values(attributed), lookup)
     return {
         "visit_occurrence": to_visit_occurrence(mapped),
         "condition_occurrence": to_condition_occurrence(mapped),
@@ -36,9 +40,10 @@ def to_event_tables(stem: DataFrame, lookup: DataFrame, unattributable: DataFram
     }
 
 
-def to_person_tables(evidence: DataFrame) -> dict[str, DataFrame]:
-    """The three person tables from the evidence of **all** published deliveries, dates filled (``with_dates``)."""
-    resolved = resolve(evidence)
+def to_person_tables(evidence: DataFrame, until: date) -> dict[str, DataFrame]:
+    """The three person tables from the evidence of **all** published deliveries, dates filled (``with_dates``).
+    ``until``: day of the newest of them, after which nobody is known to have died."""
+    resolved = resolve(evidence, until)
     return {
         "person": to_person(resolved),
         "observation_period": to_observation_period(resolved),
@@ -46,14 +51,23 @@ def to_person_tables(evidence: DataFrame) -> dict[str, DataFrame]:
     }
 
 
-def to_losses(stem: DataFrame, evidence: DataFrame) -> DataFrame:
-    """One row per delivery, kind and reason: ``rows`` stem events that reach no table.
+def to_losses(stem: DataFrame, evidence: DataFrame, fresh: DataFrame, until: date) -> DataFrame:
+    """One row per delivery, kind and reason: ``rows`` stem events that reach no table, or reach it without a value.
 
-    ``unattributable``: several people share the key. ``no_evidence``: the delivery has events of a person that it does
-    not describe; sources are written so that this cannot happen, a count above 0 is a fault of ``events``.
+    ``unattributable``: several people share the key. ``implausible_birth``: no year of birth of the person can be.
+    ``no_evidence``: the delivery has events of a person that it does not describe; sources are written so that this
+    cannot happen, a count above 0 is a fault of ``events``. ``implausible_quantity``, ``implausible_days_supply``: the
+    event has lost that value. Kind ``death``, ``implausible_death``: what ``fresh``, the evidence of these deliveries,
+    says of a death that cannot be.
     """
-    several = only_unattributable(evidence).select("person_key", F.lit("unattributable").alias("several"))
+    keys = only_unattributable(evidence).select("person_key", F.col("reason").alias("left_out"))
     known = evidence.select("person_key").distinct().withColumn("known", F.lit(True))
-    reason = F.coalesce(F.col("several"), F.when(F.col("known").isNull(), F.lit("no_evidence")))
-    judged = stem.join(known, "person_key", "left").join(several, "person_key", "left").withColumn("reason", reason)
-    return judged.where("reason is not null").groupBy(SOURCE, PERIOD, "kind", "reason").agg(F.count("*").alias("rows"))
+    whole = F.coalesce(F.col("left_out"), F.when(F.col("known").isNull(), F.lit("no_evidence")))
+    parts = F.array_compact(F.array(*[F.when(fault, F.lit(reason)) for reason, fault in value_faults().items()]))
+    reasons = F.when(whole.isNotNull(), F.array(whole)).otherwise(parts)
+    judged = stem.join(known, "person_key", "left").join(keys, "person_key", "left")
+    events = judged.select(SOURCE, PERIOD, "kind", F.explode(reasons).alias("reason"))
+    deaths = fresh.where(~possible_death(until)).select(
+        SOURCE, PERIOD, F.lit("death").alias("kind"), F.lit("implausible_death").alias("reason")
+    )
+    return events.unionByName(deaths).groupBy(SOURCE, PERIOD, "kind", "reason").agg(F.count("*").alias("rows"))

@@ -3,9 +3,12 @@
 Which rows are counted. ``where`` is true for the rows that go on (kept rows of a staged table); a row for which it is
 false or missing is in no counter. Of those rows a rule's denominator holds the ones that it can be asked about:
 ``not_null``: all; ``in_set``, ``between``, ``regex``, ``rate`` of unmapped: value present; ``not_before``: both
-present; ``unique``: whole key present; ``foreign_key``: whole key present; ``concept_domain``: concept present and not
-0; ``row_count``: the larger of expected and present. Missing values violate nothing but ``not_null``. ``unique`` counts
-every row whose key is not alone, as Great Expectations does. Other ``rate`` rules are numbers of the books.
+present; ``unique``, ``foreign_key``, ``in_period``: all columns present; ``concept_domain``: concept present and not 0;
+``row_count``: the larger of expected and present. Missing values violate nothing but ``not_null``. Other ``rate`` rules
+are numbers of the books.
+
+``unique`` is about the whole table as it will be: the rows that were written and those that stay beside them (other
+months of a source, other slices of an OMOP table). It counts every written row whose key is not alone there.
 
 Traps of ``observe`` that callers must know: one Observation serves one frame; the last action on the observed frame
 wins in silence, so a look at a part of it (``limit``, ``show``) after the write replaces the counts: pass ``rows`` to
@@ -33,8 +36,9 @@ Read = Callable[[str], "DataFrame"]
 
 ROWS = "_rows"
 CONCEPT = "omop/concept"
-FLAGGED = frozenset({"foreign_key", "concept_domain"})
-"""Kinds that need another table: ``annotate`` answers them with a boolean column."""
+PERIOD = "_period"
+FLAGGED = frozenset({"foreign_key", "concept_domain", "in_period"})
+"""Kinds that need more than the table's own columns: ``annotate`` answers them with a boolean column."""
 
 
 def col(name: str) -> Column:
@@ -105,16 +109,19 @@ def counters(rules: Sequence[Rule], where: Column | None = None) -> list[Column]
 
 
 def annotate(df: DataFrame, rules: Sequence[Rule], read: Read, broadcast: Collection[str] = (CONCEPT,)) -> DataFrame:
-    """``df`` with one boolean column ``_ok_<rule id>`` per foreign_key and concept_domain rule, rows unchanged.
+    """``df`` with one boolean column ``_ok_<rule id>`` per rule of a ``FLAGGED`` kind, rows unchanged.
 
-    Missing where the rule cannot be asked: a key that is not whole, a concept that is missing or 0. ``read`` gives a
-    referred table by name (the staged one when it is loaded together with ``df``). Tables of ``broadcast`` are sent
-    whole to the executors: name those that fit in memory. The referred keys are made distinct: no row is multiplied.
+    Missing where the rule cannot be asked: a key that is not whole, a concept that is missing or 0, a date that is
+    missing. ``in_period`` needs the row's delivery month in ``_period``. ``read`` gives a referred table by name (the
+    staged one when it is loaded together with ``df``). Tables of ``broadcast`` are sent whole to the executors: name
+    those that fit in memory. The referred keys are made distinct: no row is multiplied.
     """
     from pyspark.sql import functions as F
 
     concepts: DataFrame | None = None
-    for n, rule in enumerate(r for r in rules if r.kind in FLAGGED):
+    months = {r.flag: in_period(r) for r in rules if r.kind == "in_period"}
+    df = df.withColumns(months) if months else df
+    for n, rule in enumerate(r for r in rules if r.kind in FLAGGED and r.flag not in months):
         there = f"_there_{n}"
         if rule.kind == "concept_domain":
             concepts = read(CONCEPT) if concepts is None else concepts
@@ -140,6 +147,21 @@ def annotate(df: DataFrame, rules: Sequence[Rule], read: Read, broadcast: Collec
     return df
 
 
+def in_period(rule: Rule) -> Column:
+    """Whether a row's date, or its year and month, lie in the month ``_period``; missing when they are. A period that
+    is no month holds nothing."""
+    from pyspark.sql import functions as F
+
+    first = F.try_to_date(F.col(PERIOD), "yyyy-MM")
+    values = [col(name) for name in rule.columns]
+    if len(values) == 1:
+        inside = (values[0] >= first) & (values[0] < F.add_months(first, 1))
+    else:
+        inside = (values[0] == F.year(first)) & (values[1] == F.month(first))
+    present = reduce(and_, [value.isNotNull() for value in values])
+    return F.when(present, F.coalesce(inside, F.lit(False)))
+
+
 def only_kept(staged: DataFrame) -> DataFrame:
     """The rows of a staged table that go on; any other table whole."""
     from pyspark.sql import functions as F
@@ -147,26 +169,42 @@ def only_kept(staged: DataFrame) -> DataFrame:
     return staged.where(F.col(STATUS) == KEPT) if STATUS in staged.columns else staged
 
 
-def duplicates(df: DataFrame, key: Sequence[str]) -> int:
-    """Rows whose complete key is not alone. One job over 64-bit hashes; a second, exact one only when hashes repeat."""
+def duplicates(df: DataFrame, key: Sequence[str], beside: DataFrame | None = None) -> int:
+    """Rows of ``df`` whose complete key is not alone in ``df`` and ``beside`` together.
+
+    One job over 64-bit hashes, which reads nothing but the key of ``beside``; a second, exact one only when hashes
+    repeat.
+    """
     from pyspark.sql import functions as F
 
     columns = [col(name).alias(f"_k{i}") for i, name in enumerate(key)]
-    rows = df.select(*columns).dropna()
-    names = rows.columns
-    hashed = rows.withColumn("_hash", F.xxhash64(*names))
+    names = [f"_k{i}" for i in range(len(key))]
+
+    def hashed(frame: DataFrame, *, new: bool) -> DataFrame:
+        return frame.select(*columns).dropna().withColumns({"_hash": F.xxhash64(*names), "_new": F.lit(new)})
+
+    rows = hashed(df, new=True)
+    if beside is not None:
+        rows = rows.unionByName(hashed(beside, new=False).join(rows.select("_hash"), "_hash", "left_semi"))
 
     def repeated(frame: DataFrame, *by: str) -> DataFrame:
-        return frame.groupBy(*by).agg(F.count(F.lit(1)).alias("_n")).where(F.col("_n") > 1)
+        groups = frame.groupBy(*by).agg(F.count_if("_new").alias("_n"), F.count(F.lit(1)).alias("_all"))
+        return groups.where("_all > 1")
 
     def total(groups: DataFrame) -> int:
         first: Any = groups.agg(F.coalesce(F.sum("_n"), F.lit(0)).alias("n")).first()
         return int(first["n"])
 
-    suspects = repeated(hashed.select("_hash"), "_hash")
+    suspects = repeated(rows.select("_hash", "_new"), "_hash")
     if total(suspects) == 0:
         return 0
-    return total(repeated(hashed.join(suspects.select("_hash"), "_hash", "left_semi"), *names))
+    return total(repeated(rows.join(suspects.select("_hash"), "_hash", "left_semi"), *names))
+
+
+def met(df: DataFrame, key: Sequence[str], beside: DataFrame) -> int:
+    """Rows of ``df``, each alone in it under its key, whose complete key also stands in ``beside``. One job."""
+    there = beside.select(*[col(name) for name in key]).dropna()
+    return df.select(*[col(name) for name in key]).dropna().join(there, list(key), "left_semi").count()
 
 
 def shortfall(rule: Rule, rows: int) -> tuple[int, int]:
@@ -183,13 +221,17 @@ def counts(
     extra: Mapping[str, tuple[int, int]] | None = None,
     *,
     rows: int | None = None,
+    beside: DataFrame | None = None,
+    key: Collection[str] = (),
 ) -> Counts:
     """(violated, denominator) of every rule that can be counted; one that cannot is left out, and judged errored.
 
     ``observed`` is ``Observation.get`` after the write; ``staged`` the table as written (read back), on which
-    ``unique`` rules run one job each, kept rows only. ``extra`` gives the numbers of the books for ``rate`` rules, by
-    rule id or by ``of`` (``{"quarantined": (12, 3400)}``), and overrides any rule by its id. ``rows`` is the number of
-    rows that the books say were counted. Raises ``QualityErrored`` when the pass reported nothing or not these rows.
+    ``unique`` rules run one job each, kept rows only. ``beside`` holds the rows of the table that stay beside them, if
+    any: only keys are read of it; ``key`` is one under which the kept rows are alone already. ``extra`` gives the
+    numbers of the books for ``rate`` rules, by rule id or by ``of`` (``{"quarantined": (12, 3400)}``), and overrides
+    any rule by its id. ``rows`` is the number of rows that the books say were counted. Raises ``QualityErrored`` when
+    the pass reported nothing or not these rows.
     """
     if ROWS not in observed:
         raise QualityErrored("The writing pass reported no counts.", next_step="run the step again")
@@ -208,7 +250,13 @@ def counts(
         elif rule.kind == "row_count":
             found[rule.id] = shortfall(rule, int(observed[ROWS]))
         elif rule.kind == "unique":
-            found[rule.id] = (duplicates(only_kept(staged), rule.columns), int(observed[_denominator(rule)]))
+            found[rule.id] = (_not_alone(rule, only_kept(staged), beside, key), int(observed[_denominator(rule)]))
         elif "v/" + rule.id in observed and _denominator(rule) in observed:
             found[rule.id] = (int(observed["v/" + rule.id]), int(observed[_denominator(rule)]))
     return found
+
+
+def _not_alone(rule: Rule, rows: DataFrame, beside: DataFrame | None, key: Collection[str]) -> int:
+    if set(rule.columns) != set(key):
+        return duplicates(rows, rule.columns, beside)
+    return 0 if beside is None else met(rows, rule.columns, beside)

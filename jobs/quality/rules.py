@@ -10,7 +10,7 @@ that cannot be understood must stop the gate, never be left out. No Spark, no Gr
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
@@ -81,18 +81,32 @@ def against_contract(rule: Rule, contract: Contract) -> Rule:
         raise ValueError(f"in_set cannot be asked of {about.name}: it is a pseudonym")
     if len({"n" if c.type in NUMBERS else c.type for c in columns if c}) > 1 and rule.kind == "not_before":
         raise ValueError("not_before compares two columns of one type")
+    if rule.kind == "in_period":
+        _names_a_month(rule, columns)
     if rule.kind == "foreign_key":
-        where, names = rule.reference
-        if len(names) != len(rule.columns):
-            raise ValueError("references names one column, the key has several: leave the column out")
-        if unknown := set(names) - set(_contract(where, contract).names) - LINEAGE:
-            raise ValueError(f"{where} has no column {', '.join(sorted(unknown))}")
+        _refers_to_columns(rule, contract)
     if about is None or rule.kind not in ("in_set", "between"):
         return rule
     low, high = (None if x is None else _typed(x, about) for x in (rule.min, rule.max))
     if low is not None and high is not None and low > high:  # type: ignore[operator]
         raise ValueError("min is greater than max")
     return rule.model_copy(update={"values": tuple(_typed(v, about) for v in rule.values), "min": low, "max": high})
+
+
+def _names_a_month(rule: Rule, columns: Sequence[Column | None]) -> None:
+    """Raises ``ValueError`` unless the columns are one date, or a year and a month."""
+    kinds = [column.type for column in columns if column]
+    if kinds not in (["date"], ["datetime"], ["integer", "integer"]):
+        raise ValueError(f"{rule.kind} takes one date, or a year and a month as integers, in this order")
+
+
+def _refers_to_columns(rule: Rule, contract: Contract) -> None:
+    """Raises ``ValueError`` unless the columns that a foreign key points to exist."""
+    where, names = rule.reference
+    if len(names) != len(rule.columns):
+        raise ValueError("references names one column, the key has several: leave the column out")
+    if unknown := set(names) - set(_contract(where, contract).names) - LINEAGE:
+        raise ValueError(f"{where} has no column {', '.join(sorted(unknown))}")
 
 
 def _contract(name: str, contract: Contract) -> Table:

@@ -15,6 +15,7 @@ from jobs.lake.staged import StagedTable
 from jobs.spark.session import safely
 from jobs.stage.counted import content_of, content_sum
 from jobs.steps.hub import Hub, Progress
+from jobs.steps.whole import released_beside
 from schemas.loader import load_omop, load_source
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) ->
             tell(f"{len(moved)} more months: persons in them changed")
             parts += _stage_stem(hub, number, moved, versions, more=True)
             slices |= moved
-        losses, content = _stage_tables(hub, number, parts, evidence, tell)
+        losses, content = _stage_tables(hub, number, parts, evidence, slices, tell)
     records_lost = {"/".join(k): n for k, n in sorted(losses.items())}
     told = {
         "slices": sorted("/".join(s) for s in slices),
@@ -132,7 +133,7 @@ def _slices_of_changed_keys(hub: Hub, evidence: DataFrame) -> set[Slice]:
 
 
 def _stage_tables(
-    hub: Hub, number: int, parts: list[str], evidence: DataFrame, tell: Progress
+    hub: Hub, number: int, parts: list[str], evidence: DataFrame, slices: set[Slice], tell: Progress
 ) -> tuple[dict[tuple[str, ...], int], dict[str, str]]:
     from jobs.harmonise import build as compose
     from jobs.harmonise.cdm_source import to_cdm_source
@@ -147,14 +148,16 @@ def _stage_tables(
     # referred tables first: the rules of a table look into those staged before it
     frames = {t: vocabulary[t] for t in ("vocabulary", "concept", "source_to_concept_map")}
     frames["cdm_source"] = to_cdm_source(vocabulary["vocabulary"], source_release=on, cdm_release=on)
-    frames |= compose.to_person_tables(evidence)
+    frames |= compose.to_person_tables(evidence, on)
     lookup = to_lookup(vocabulary["source_to_concept_map"], vocabulary["concept"])
     frames |= compose.to_event_tables(stem, lookup, shared)
     content = {}
     for table, frame in frames.items():
         tell(f"omop/{table}")
-        content[f"omop/{table}"] = _stage_table(hub, number, table, frame)
-    lost = compose.to_losses(stem, evidence).collect()
+        beside = released_beside(hub, table, sorted(slices)) if table in compose.EVENT_TABLES else None
+        content[f"omop/{table}"] = _stage_table(hub, number, table, frame, beside)
+    fresh = evidence.where(lake.slices(sorted(slices)))
+    lost = compose.to_losses(stem, evidence, fresh, on).collect()
     return {(r["_source"], r["_period"], r["kind"], r["reason"]): int(r["rows"]) for r in lost}, content
 
 
@@ -167,8 +170,9 @@ def _source_release(hub: Hub) -> date:
     return max(days)
 
 
-def _stage_table(hub: Hub, number: int, table: str, frame: DataFrame) -> str:
-    """Writes one staged OMOP table; the counts of its rules come from the same pass, and a sum of its content."""
+def _stage_table(hub: Hub, number: int, table: str, frame: DataFrame, beside: DataFrame | None) -> str:
+    """Writes one staged OMOP table; the counts of its rules come from the same pass, and a sum of its content.
+    ``beside``: the rows that will stay beside these, for the rules about keys."""
     from pyspark.sql import functions as F
 
     from jobs.quality import counters
@@ -186,6 +190,6 @@ def _stage_table(hub: Hub, number: int, table: str, frame: DataFrame) -> str:
     counted = staged(name).write_rows(rows, [content, *counters.counters(rules)], without=flags)
     written = staged(name).read(hub.spark)
     number_of_rows = written.count()
-    counts = counters.counts(rules, counted, written, rows=number_of_rows)
+    counts = counters.counts(rules, counted, written, rows=number_of_rows, beside=beside)
     records.set_counts(hub.engine, Subject(build=number), name, counts)
     return content_of(number_of_rows, counted)

@@ -24,6 +24,7 @@ from jobs.stage.exceptions import PLACE, to_exceptions
 from jobs.stage.rows import with_state
 from jobs.stage.typed import typed
 from jobs.steps.hub import Hub, Progress
+from jobs.steps.whole import published_beside
 from schemas.loader import Table, load, load_source, load_table, load_tables
 
 Files = list[dict[str, Any]]
@@ -84,7 +85,7 @@ def _stage_table(hub: Hub, delivery: DeliveryId, table: Table, files: Files) -> 
 
     landed = read_landed(spark, delivery.under(hub.settings.landing), table)
     parent = staged(load_table(delivery.source, table.parent.table)).read(spark) if table.parent else None
-    made = typed(landed, table, load_source(delivery.source).csv)
+    made = typed(landed, table, load_source(delivery.source).csv).withColumn(counters.PERIOD, F.lit(delivery.period))
     alone = with_state(counters.annotate(made, rules, lambda other: staged(load(other)).read_kept(spark)), table)
     kept = F.col(STATUS) == KEPT
     content = content_sum(F.when(kept, F.col("_content")))
@@ -99,7 +100,8 @@ def _stage_table(hub: Hub, delivery: DeliveryId, table: Table, files: Files) -> 
     books = books_of(files, states, reasons)
     totals = totals_of(books)
     shares = {state: (totals[state], totals["rows_in"]) for state in (QUARANTINED, DUPLICATE, SETTLED)}
-    counted = counters.counts(rules, counts, rows, shares, rows=totals[KEPT])
+    beside = published_beside(hub, delivery, table, rules, rows)
+    counted = counters.counts(rules, counts, rows, shares, rows=totals[KEPT], beside=beside, key=table.key)
     records.set_counts(hub.engine, delivery, name, counted)
     return books, content_of(totals[KEPT], counts)
 

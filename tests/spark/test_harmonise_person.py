@@ -4,15 +4,19 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from jobs.harmonise.bounds import with_possible_values
 from jobs.harmonise.build import PERSON_TABLES, to_losses, to_person_tables
 from jobs.harmonise.evidence import only_unattributable, resolve, with_dates
 from jobs.harmonise.stem import EVIDENCE, STEM
 from schemas.loader import load_omop
 from tests.spark.tables import check, shaped, shown
 
+TODAY = date(2024, 6, 1)
 SEVERAL = """
 person_key | _source  | _period | rank | gender | year_of_birth | month_of_birth | identity | shared | death_date | death_type_concept_id | period_type_concept_id | first_date | last_date
 -----------+----------+---------+------+--------+---------------+----------------+----------+--------+------------+-----------------------+------------------------+------------+-----------
@@ -37,7 +41,7 @@ def named(frame: DataFrame) -> DataFrame:
 def test_one_person_from_several_sources(spark: SparkSession) -> None:
     evidence = shaped(spark, EVIDENCE, SEVERAL)
     check(
-        named(resolve(evidence)),
+        named(resolve(evidence, TODAY)),
         """
         who | gender | year_of_birth | month_of_birth | death_date | death_type_concept_id | first_date | last_date  | period_type_concept_id
         ----+--------+---------------+----------------+------------+-----------------------+------------+------------+-----------------------
@@ -58,7 +62,7 @@ def test_one_person_from_several_sources(spark: SparkSession) -> None:
 
 
 def test_person_tables_have_the_columns_of_the_cdm(spark: SparkSession) -> None:
-    tables = to_person_tables(shaped(spark, EVIDENCE, SEVERAL))
+    tables = to_person_tables(shaped(spark, EVIDENCE, SEVERAL), TODAY)
     assert {t: tuple(tables[t].columns) for t in PERSON_TABLES} == {t: load_omop(t).names for t in PERSON_TABLES}
     check(
         tables["person"],
@@ -93,8 +97,8 @@ def test_person_tables_have_the_columns_of_the_cdm(spark: SparkSession) -> None:
 
 def test_order_of_deliveries_plays_no_part(spark: SparkSession) -> None:
     evidence = shaped(spark, EVIDENCE, SEVERAL)
-    one = to_person_tables(evidence)
-    other = to_person_tables(evidence.orderBy(F.desc("_period"), F.desc("_source")).repartition(3, "rank"))
+    one = to_person_tables(evidence, TODAY)
+    other = to_person_tables(evidence.orderBy(F.desc("_period"), F.desc("_source")).repartition(3, "rank"), TODAY)
     for name in PERSON_TABLES:
         assert shown(one[name], one[name].columns) == shown(other[name], one[name].columns)
 
@@ -136,8 +140,9 @@ def test_dates_come_from_the_delivery_s_own_events(spark: SparkSession) -> None:
         bob | 2024-01 |            |
         """,
     )
+    shared = evidence.withColumn("shared", F.col("_period") == "2024-02").withColumn("year_of_birth", F.lit(1950))
     check(
-        to_losses(stem, evidence.withColumn("shared", F.col("_period") == "2024-02")),
+        to_losses(stem, shared, shared, TODAY),
         """
         _source | _period | kind  | reason         | rows
         --------+---------+-------+----------------+-----
@@ -145,5 +150,137 @@ def test_dates_come_from_the_delivery_s_own_events(spark: SparkSession) -> None:
         dcir    | 2024-01 | drug  | unattributable | 1
         ville   | 2024-01 | visit | unattributable | 1
         ville   | 2024-01 | visit | no_evidence    | 1
+        """,
+    )
+
+
+BIRTHS = """
+person_key | _source  | _period | rank | gender | year_of_birth | shared | death_date | death_type_concept_id | period_type_concept_id | first_date | last_date
+-----------+----------+---------+------+--------+---------------+--------+------------+-----------------------+------------------------+------------+-----------
+oldest     | dcir     | 2024-01 | 1    | 1      | 1890          | false  |            |                       | 32881                  | 2024-01-05 | 2024-01-05
+too old    | dcir     | 2024-01 | 1    | 1      | 1850          | false  |            |                       | 32881                  | 2024-01-05 | 2024-01-05
+newborn    | dcir     | 2024-01 | 1    | 1      | 2024          | false  |            |                       | 32881                  | 2024-01-05 | 2024-01-05
+unborn     | dcir     | 2023-12 | 1    | 1      | 2024          | false  |            |                       | 32881                  | 2023-12-05 | 2023-12-05
+mended     | dcir     | 2024-01 | 1    | 1      | 1066          | false  |            |                       | 32881                  | 2024-01-05 | 2024-01-05
+mended     | ville    | 2024-01 | 2    | 1      | 1966          | false  |            |                       | 32882                  | 2024-01-05 | 2024-01-05
+"""
+DEATHS = """
+person_key   | _source  | _period | rank | gender | year_of_birth | shared | death_date | death_type_concept_id | period_type_concept_id | first_date | last_date
+-------------+----------+---------+------+--------+---------------+--------+------------+-----------------------+------------------------+------------+-----------
+last century | dcir     | 2024-01 | 1    | 1      | 1950          | false  | 1999-12-31 | 32813                 | 32881                  | 2024-01-05 | 2024-01-05
+first day    | dcir     | 2024-01 | 1    | 1      | 1950          | false  | 2000-01-01 | 32813                 | 32881                  | 2024-01-05 | 2024-01-05
+before birth | dcir     | 2024-01 | 1    | 1      | 2010          | false  | 2009-12-31 | 32813                 | 32881                  | 2024-01-05 | 2024-01-05
+known later  | dcir     | 2024-01 | 1    | 1      | 1950          | false  | 2024-06-01 | 32813                 | 32881                  | 2024-01-05 | 2024-01-05
+not yet      | dcir     | 2024-01 | 1    | 1      | 1950          | false  | 2024-06-02 | 32813                 | 32881                  | 2024-01-05 | 2024-01-05
+never        | dcir     | 2024-01 | 1    | 1      | 1950          | false  | 2099-12-31 | 32813                 | 32881                  | 2024-01-05 | 2024-01-05
+hidden       | dcir     | 2024-01 | 1    | 1      | 1950          | false  | 1998-03-15 | 32813                 | 32881                  | 2024-01-05 | 2024-01-05
+hidden       | pmsi_mco | 2024-01 | 3    | 1      | 1949          | false  | 2024-01-09 | 32812                 | 32881                  | 2024-01-05 | 2024-01-09
+two births   | dcir     | 2024-01 | 1    | 1      | 2010          | false  |            |                       | 32881                  | 2024-01-05 | 2024-01-05
+two births   | ville    | 2024-01 | 2    | 1      | 1950          | false  | 2005-01-01 | 32817                 | 32882                  | 2024-01-05 | 2024-01-05
+"""
+
+
+def test_a_year_of_birth_that_cannot_be_costs_the_person_unless_another_source_knows_better(
+    spark: SparkSession,
+) -> None:
+    evidence = shaped(spark, EVIDENCE, BIRTHS)
+    check(
+        named(resolve(evidence, TODAY)),
+        """
+        who     | year_of_birth
+        --------+--------------
+        oldest  | 1890
+        newborn | 2024
+        mended  | 1966
+        """,
+    )
+    check(
+        named(only_unattributable(evidence)),
+        """
+        who     | reason
+        --------+------------------
+        too old | implausible_birth
+        unborn  | implausible_birth
+        """,
+    )
+
+
+def test_a_death_that_cannot_be_costs_the_date_and_neither_the_person_nor_another_source_s_date(
+    spark: SparkSession,
+) -> None:
+    evidence = shaped(spark, EVIDENCE, DEATHS)
+    resolved = resolve(evidence, TODAY)
+    check(
+        named(resolved),
+        """
+        who          | death_date | death_type_concept_id
+        -------------+------------+----------------------
+        last century |            |
+        first day    | 2000-01-01 | 32813
+        before birth |            |
+        known later  | 2024-06-01 | 32813
+        not yet      |            |
+        never        |            |
+        hidden       | 2024-01-09 | 32812
+        two births   |            |
+        """,
+    )
+    assert to_person_tables(evidence, TODAY)["death"].count() == 3
+    stem = shaped(spark, STEM, "person_key | _source | _period | kind\n-----------+---------+---------+-----")
+    check(
+        to_losses(stem, evidence, evidence, TODAY),
+        """
+        _source | _period | kind  | reason            | rows
+        --------+---------+-------+-------------------+-----
+        dcir    | 2024-01 | death | implausible_death | 5
+        """,
+    )
+
+
+VALUES = """
+person_key | _source | _period | kind      | natural_key | start_date | quantity | days_supply
+-----------+---------+---------+-----------+-------------+------------+----------+------------
+ann        | dcir    | 2024-01 | drug      | a           | 2024-01-01 | 0        | 1
+ann        | dcir    | 2024-01 | drug      | b           | 2024-01-01 | 20000    | 366
+ann        | dcir    | 2024-01 | drug      | c           | 2024-01-01 | 20001    | 367
+ann        | dcir    | 2024-01 | drug      | d           | 2024-01-01 | -1       | 0
+ann        | dcir    | 2024-01 | drug      | e           | 2024-01-01 |          | 2147483647
+ann        | dcir    | 2024-01 | drug      | f           | 2024-01-01 |          |
+ann        | dcir    | 2024-01 | procedure | g           | 2024-01-01 | 999      |
+ann        | dcir    | 2024-01 | procedure | h           | 2024-01-01 | 1000     |
+ann        | dcir    | 2024-01 | procedure | i           | 2024-01-01 | 0        |
+too old    | dcir    | 2024-01 | drug      | j           | 2024-01-01 | -5       |
+"""
+
+
+def test_a_value_that_cannot_be_costs_the_value_and_is_counted(spark: SparkSession) -> None:
+    stem = shaped(spark, STEM, VALUES)
+    evidence = shaped(spark, EVIDENCE, BIRTHS.replace("oldest ", "ann    "))
+    check(
+        with_possible_values(stem),
+        """
+        natural_key | quantity | days_supply
+        ------------+----------+------------
+        a           | 0.0      | 1
+        b           | 20000.0  | 366
+        c           |          |
+        d           |          |
+        e           |          |
+        f           |          |
+        g           | 999.0    |
+        h           |          |
+        i           |          |
+        j           |          |
+        """,
+    )
+    check(
+        to_losses(stem, evidence, evidence, TODAY),
+        """
+        _source | _period | kind      | reason                  | rows
+        --------+---------+-----------+-------------------------+-----
+        dcir    | 2024-01 | drug      | implausible_quantity    | 2
+        dcir    | 2024-01 | drug      | implausible_days_supply | 3
+        dcir    | 2024-01 | drug      | implausible_birth       | 1
+        dcir    | 2024-01 | procedure | implausible_quantity    | 2
         """,
     )

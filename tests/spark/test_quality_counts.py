@@ -19,6 +19,7 @@ from jobs.quality import counters, suite
 from jobs.quality.judge import judge
 from jobs.quality.rule import Rule
 from jobs.quality.verdict import overall
+from tests.spark import tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -29,7 +30,7 @@ CANARY = "CANARI-1850578006084"
 # k: key, code, year, begins and ends, person and concept; the last two rows do not go on
 SCHEMA = (
     "k bigint, code string, year int, begins date, ends date, person_id bigint, concept_id int, amount decimal(10,2),"
-    " secret binary, _status string"
+    " secret binary, _status string, _period string"
 )
 D, N = date, Decimal
 ROWS: list[tuple[Any, ...]] = [
@@ -55,6 +56,8 @@ CASES: list[tuple[dict[str, Any], tuple[int, int]]] = [
     ({"kind": "between", "column": "begins", "max": D(2024, 3, 2)}, (1, 5)),
     ({"kind": "regex", "column": "code", "regex": "A|B|C"}, (3, 6)),
     ({"kind": "not_before", "column": "ends", "other": "begins"}, (1, 4)),
+    ({"kind": "in_period", "column": "begins"}, (1, 5)),
+    ({"kind": "in_period", "columns": ["year", "concept_id"]}, (5, 5)),
     ({"kind": "unique", "columns": ["k"]}, (4, 5)),
     ({"kind": "unique", "columns": ["k", "code"]}, (2, 4)),
     ({"kind": "unique", "columns": ["secret"]}, (3, 5)),
@@ -82,7 +85,7 @@ EXPECTED = {r.id: numbers for r, (_, numbers) in zip(RULES, CASES, strict=True)}
 
 @pytest.fixture(scope="module")
 def read(spark: SparkSession) -> Callable[[str], DataFrame]:
-    tables = {
+    referred = {
         # 10 twice: a referred table with copies must not multiply rows
         "omop/person": spark.createDataFrame([(10,), (10,), (11,), (12,), (None,)], "person_id bigint"),
         "x/parent": spark.createDataFrame([(1, "A"), (2, "B\n"), (1, None), (2, "A")], "k bigint, code string"),
@@ -90,12 +93,12 @@ def read(spark: SparkSession) -> Callable[[str], DataFrame]:
             [(0, "Metadata"), (5, "Condition"), (6, "Drug"), (7, "Visit")], "concept_id int, domain_id string"
         ),
     }
-    return tables.__getitem__
+    return referred.__getitem__
 
 
 @pytest.fixture(scope="module")
 def table(spark: SparkSession) -> DataFrame:
-    return spark.createDataFrame(ROWS, SCHEMA)
+    return spark.createDataFrame([(*row, "2024-03") for row in ROWS], SCHEMA)
 
 
 def observed(df: DataFrame, rules: list[Rule], where: Any, out: Path) -> dict[str, Any]:
@@ -146,13 +149,14 @@ def test_both_ways_agree_on_random_tables(
     pick = random.Random(seed)
     choices = [[row[i] for row in ROWS] for i in range(9)]
     rows = [
-        (*(pick.choice(c) for c in choices), pick.choice(["kept", "kept", "quarantined", "settled"])) for _ in range(60)
+        (*(pick.choice(c) for c in choices), pick.choice(["kept", "kept", "quarantined", "settled"]), "2024-03")
+        for _ in range(60)
     ]
     from pyspark.sql import functions as F
 
     df = spark.createDataFrame(rows, SCHEMA)
     seen = observed(counters.annotate(df, RULES, read), RULES, F.col("_status") == "kept", tmp_path / "t")
-    share = {of: (sum(r[-1] == of for r in rows), len(rows)) for of in ("quarantined", "duplicate", "settled")}
+    share = {of: (sum(r[-2] == of for r in rows), len(rows)) for of in ("quarantined", "duplicate", "settled")}
     written = spark.read.parquet(str(tmp_path / "t"))
     counted = counters.counts(RULES, seen, written, share)
     by_standards = suite.check_table(written, RULES, read)
@@ -177,12 +181,59 @@ def test_an_empty_table_is_not_applicable_and_fails_on_its_row_count(
     assert suite.check_table(written, rules, read) == results
 
 
+MONTHS = """
+delivered | day        | at                  | year | month | day is | at is | year and month are
+----------+------------+---------------------+------+-------+--------+-------+-------------------
+2024-02   | 2024-02-01 | 2024-02-01 00:00:00 | 2024 | 2     | true   | true  | true
+2024-02   | 2024-02-29 | 2024-02-29 23:59:59 | 2024 | 2     | true   | true  | true
+2024-02   | 2024-03-01 | 2024-03-01 00:00:00 | 2024 | 3     | false  | false | false
+2024-02   | 2024-01-31 | 2024-01-31 23:59:59 | 2024 | 1     | false  | false | false
+2024-02   | 2023-02-10 | 2023-02-10 10:00:00 | 2023 | 2     | false  | false | false
+2024-12   | 2024-12-31 | 2024-12-31 12:00:00 | 2024 | 12    | true   | true  | true
+2024-12   | 2025-01-01 | 2025-01-01 00:00:00 | 2025 | 1     | false  | false | false
+2024-02   |            |                     | 2024 |       |        |       |
+2024-02   |            |                     |      | 2     |        |       |
+2024-02   | 0001-02-01 | 9999-12-31 00:00:00 | 2147483647 | 99 | false | false | false
+soon      | 2024-02-01 | 2024-02-01 00:00:00 | 2024 | 2     | false  | false | false
+"""
+
+
+def test_a_row_belongs_to_the_month_of_its_delivery(spark: SparkSession) -> None:
+    types = {"delivered": "string", "day": "date", "at": "timestamp", "year": "int", "month": "int"}
+    told = ("day is", "at is", "year and month are")
+    rows = tables.table(spark, MONTHS, types | dict.fromkeys(told, "boolean"))
+    rules = [
+        rule(f"T-{n}", kind="in_period", columns=names) for n, names in enumerate((["day"], ["at"], ["year", "month"]))
+    ]
+    flagged = counters.annotate(rows.withColumnRenamed("delivered", "_period"), rules, lambda name: rows)
+    found = flagged.select(*[r.flag for r in rules], *told).collect()
+    assert [tuple(r)[:3] for r in found] == [tuple(r)[3:] for r in found]
+
+
+def test_a_key_is_looked_for_in_the_rows_that_stay(spark: SparkSession, table: DataFrame) -> None:
+    """Written are (1, A), (1, A), (2, B), (3, a); what stays beside them holds (3, a), and (2, C) twice."""
+    from pyspark.sql import functions as F
+
+    written = counters.only_kept(table)
+    stay = spark.createDataFrame([(3, "a"), (2, "C"), (2, "C"), (9, "Z"), (3, None)], "k bigint, code string")
+    unique = [rule("T-1", kind="unique", columns=["k", "code"]), rule("T-2", kind="unique", columns=["k"])]
+    seen = {"_rows": 7, "d/code+k": 4, "d/k": 5}
+    assert counters.counts(unique, seen, written) == {"T-1": (2, 4), "T-2": (4, 5)}
+    assert counters.counts(unique, seen, written, beside=stay) == {"T-1": (3, 4), "T-2": (5, 5)}
+    alone = written.dropna(subset=["k", "code"]).dropDuplicates(["k", "code"])
+    for beside, met in ((None, 0), (stay, 1), (stay.where(F.lit(False)), 0)):
+        found = counters.counts(unique[:1], seen, alone, beside=beside, key=("code", "k"))
+        assert found == {"T-1": (met, 4)}
+        assert counters.counts(unique[:1], seen, alone, beside=beside) == found
+
+
 def test_hashes_that_collide_are_rechecked_exactly(table: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     from pyspark.sql import functions as F
 
     monkeypatch.setattr(F, "xxhash64", lambda *names: F.lit(1))
     assert counters.duplicates(counters.only_kept(table), ["k"]) == 4
     assert counters.duplicates(counters.only_kept(table), ["k", "ends"]) == 0
+    assert counters.duplicates(counters.only_kept(table), ["k", "ends"], table.where("ends = '2024-03-09'")) == 0
 
 
 def test_a_shorter_action_that_overwrote_the_counts_is_found_out(spark: SparkSession, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,7 @@ from jobs.errors import ConfigError
 from jobs.quality.rule import Rule
 from jobs.quality.rules import all_rules, load_rules, rule_names
 from schemas.loader import Table
+from schemas.loader import load as load_contract
 
 TEXT = {"fr": "x", "en": "x"}
 CONTRACTS = {
@@ -24,6 +26,7 @@ CONTRACTS = {
             "column": [
                 {"name": "CODE", "meaning": TEXT},
                 {"name": "YEAR", "type": "integer", "meaning": TEXT},
+                {"name": "MONTH", "type": "integer", "meaning": TEXT},
                 {"name": "BEGINS", "type": "date", "meaning": TEXT},
                 {"name": "ENDS", "type": "date", "meaning": TEXT},
                 {"name": "AMOUNT", "type": "decimal", "meaning": TEXT},
@@ -58,8 +61,10 @@ GOOD = [
     ("kind = 'between'\ncolumn = 'BEGINS'\nmax = 2010-01-01", None, "BEGINS is at most 2010-01-01"),
     ("kind = 'regex'\ncolumn = 'CODE'\nregex = '[A-Z]'", None, "CODE has, as a whole, the form [A-Z]"),
     ("kind = 'not_before'\ncolumn = 'ENDS'\nother = 'BEGINS'", "ENDS n'est pas antérieur à BEGINS", None),
-    ("kind = 'unique'\ncolumns = ['CODE', '_source']", None, "CODE + _source is unique"),
-    ("kind = 'unique'\ncolumn = 'CODE'", "CODE est unique", None),
+    ("kind = 'in_period'\ncolumn = 'BEGINS'", None, "BEGINS is in the month of the delivery"),
+    ("kind = 'in_period'\ncolumns = ['YEAR', 'MONTH']", "YEAR + MONTH est dans le mois de la livraison", None),
+    ("kind = 'unique'\ncolumns = ['CODE', '_source']", None, "CODE + _source is unique in the whole table"),
+    ("kind = 'unique'\ncolumn = 'CODE'", "CODE est unique dans toute la table", None),
     ("kind = 'foreign_key'\ncolumn = 'PERSON'\nreferences = 'omop/person'", None, "PERSON exists in omop/person"),
     ("kind = 'foreign_key'\ncolumns = ['PERSON']\nreferences = 'omop/person.PERSON'", None, None),
     ("kind = 'concept_domain'\ncolumn = 'YEAR'\ndomain = 'Drug'", "YEAR est un concept du domaine Drug", None),
@@ -100,6 +105,10 @@ BAD = [
     ("kind = 'regex'\ncolumn = 'CODE'\nregex = '['", "regex is not a regular expression"),
     ("kind = 'regex'\ncolumn = 'PERSON'\nregex = '.'", r"regex cannot be asked of PERSON \(binary\)"),
     ("kind = 'not_before'\ncolumn = 'ENDS'\nother = 'YEAR'", "two columns of one type"),
+    ("kind = 'in_period'\ncolumn = 'YEAR'", "takes one date, or a year and a month"),
+    ("kind = 'in_period'\ncolumns = ['YEAR', 'BEGINS']", "takes one date, or a year and a month"),
+    ("kind = 'in_period'\ncolumns = ['BEGINS', 'ENDS']", "takes one date, or a year and a month"),
+    ("kind = 'in_period'\ncolumn = 'CODE'", r"in_period cannot be asked of CODE"),
     ("kind = 'unique'\ncolumns = ['CODE', 'CODE']", "a column is named twice"),
     ("kind = 'unique'\ncolumn = 'CODE'\ncolumns = ['YEAR']", "column or columns, not both"),
     ("kind = 'foreign_key'\ncolumn = 'PERSON'\nreferences = 'omop/death'", "there is no contract for omop/death"),
@@ -181,6 +190,42 @@ def test_the_rules_of_the_house_are_all_valid() -> None:
     rules = all_rules()
     assert tuple(rules) == rule_names()
     assert all(r.owner and r.why.fr and r.why.en for of_table in rules.values() for r in of_table)
+
+
+def critical_over_omop() -> list[Rule]:
+    return [r for n, rules in all_rules().items() if n.startswith("omop/") for r in rules if r.severity == "critical"]
+
+
+@pytest.mark.parametrize("rule", critical_over_omop(), ids=lambda r: r.id)
+def test_a_critical_rule_over_omop_says_what_guarantees_it(rule: Rule) -> None:
+    """A filter of a source (``table:filter``), a required column (``table.COLUMN``), a function, or the maps' tests.
+
+    What no source and no step guarantees would block the release of all sources for one bad row.
+    """
+    guarantees = rule.meta["guaranteed_by"].split(", ")
+    for name in guarantees:
+        if name.startswith("jobs."):
+            module, _, function = name.rpartition(".")
+            tree = ast.parse((Path(*module.split(".")).with_suffix(".py")).read_text("utf-8"))
+            assert function in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+        elif ":" in name:
+            assert load_contract(name.partition(":")[0])
+        elif name != "schemas/mappings":
+            table, _, column = name.partition(".")
+            assert load_contract(table).column(column).required
+
+
+def test_the_rules_over_omop_ask_for_no_more_than_the_bounds_that_rows_keep() -> None:
+    from jobs.harmonise import bounds
+
+    rules = {r.id: r for name, of_table in all_rules().items() if name.startswith("omop/") for r in of_table}
+    assert rules["OMOP-DEA-004"].min == bounds.FIRST_DAY
+    assert rules["OMOP-VIS-008"].min == rules["OMOP-OBS-006"].min == bounds.FIRST_DAY
+    assert rules["OMOP-PER-004"].min == bounds.FIRST_YEAR_OF_BIRTH
+    for rule, ends in (("OMOP-DRG-009", "drug"), ("OMOP-PRO-008", "procedure")):
+        assert (rules[rule].min, rules[rule].max) == bounds.QUANTITY[ends]
+    assert rules["OMOP-DRG-010"].min <= bounds.DAYS_SUPPLY[0]  # type: ignore[operator]
+    assert rules["OMOP-DRG-010"].max == bounds.DAYS_SUPPLY[1]
 
 
 def test_rules_need_neither_spark_nor_great_expectations() -> None:

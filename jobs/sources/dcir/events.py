@@ -16,6 +16,7 @@ CLAIM, PHARMACY_CLAIM = 32810, 32869
 FLAT_RATE_CONTRIBUTION = 16
 UNITS = r"^\s*(\d{1,5})\s*(?:\+\s*(\d{1,5})|/.*|[A-Za-zÀ-ÿ].*)?\s*$"
 """The four forms of PHA_UNT_NBR_DSES: ``30``, ``3 DOSES``, ``3 / 2ML`` (three containers), ``3 + 5``."""
+INT_MAX = 2_147_483_647
 COUNT = r"^\s*\d{1,5}\s*(?:\+\s*\d{1,5})?\s*$"
 """Forms that count single units (tablets, capsules)."""
 
@@ -119,7 +120,8 @@ def _drugs(drugs: DataFrame, reference: DataFrame) -> DataFrame:
     text = F.col("PHA_UNT_NBR_DSES")
     first, second = (F.regexp_extract(text, UNITS, n).try_cast("int") for n in (1, 2))
     per_box = F.when(text.rlike(UNITS), first + F.coalesce(second, F.lit(0)))
-    units = F.when(F.col("PHA_DEC_QSU") > 0, F.col("PHA_DEC_QSU")).otherwise(F.col("PHA_ACT_QSN") * per_box)
+    boxes_units = F.col("PHA_ACT_QSN").cast("bigint") * per_box
+    units = F.when(F.col("PHA_DEC_QSU") > 0, F.col("PHA_DEC_QSU")).otherwise(boxes_units)
     boxes = reference.select(PERIOD, F.col("PHA_CIP_C13").alias("PHA_PRS_C13"), "PHA_UNT_NBR_DSES")
     return to_stem(
         drugs.join(F.broadcast(boxes), [PERIOD, "PHA_PRS_C13"], "left"),
@@ -132,7 +134,7 @@ def _drugs(drugs: DataFrame, reference: DataFrame) -> DataFrame:
         source_vocabulary=F.lit("CIP13"),
         type_concept_id=F.lit(PHARMACY_CLAIM),
         quantity=units,
-        days_supply=F.when(text.rlike(COUNT) & (units > 0), units),
+        days_supply=F.when(text.rlike(COUNT) & (units > 0), F.least(units, F.lit(INT_MAX))),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.harmonise.bounds import month, possible_day
 from jobs.harmonise.stem import PERIOD
 from jobs.sources.sieve import only_kept, with_rules
 
@@ -43,6 +44,9 @@ def marked(tables: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
     services = with_rules(
         lines,
         {
+            # a line belongs to the month of its flow: what stands in another one is there, or comes there
+            "other_flow": F.trunc("FLX_DIS_DTD", "month") != month(),
+            "implausible_date": ~possible_day(F.col("EXE_SOI_DTD")),
             # sent for information by a public hospital: the PMSI holds the act in full
             "hospital_information": (F.col("DPN_QLF") == 71) | (F.col("PRS_DPN_QLP") == 71),
             "excluded_scheme": (F.col("RGM_COD") == 888) & (F.col("RGM_GRG_COD") == 1),

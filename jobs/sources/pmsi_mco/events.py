@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.harmonise.bounds import possible_birth
 from jobs.harmonise.ids import natural_key
 from jobs.harmonise.stem import DISCHARGE, FROM_CLAIMS, PERIOD, to_evidence, to_stem
 from jobs.sources.codes import bare, ccam
-from jobs.sources.pmsi_mco.sanitise import STAY
+from jobs.sources.pmsi_mco.sanitise import STAY, exit_day
 
 STAY_HEADER, STAY_DETAIL = 32855, 32854
 PRIMARY, SECONDARY = 32902, 32908
@@ -30,7 +31,7 @@ def persons(tables: Mapping[str, DataFrame]) -> DataFrame:
     """One row per slice and person, as hospitals see them: rank 3, the last choice for birth and sex.
 
     Year of birth is the year of admission minus the age in years (or days): one too late at most, hence the earliest
-    one among a person's stays. Death is the end of a stay left by death.
+    possible one among a person's stays. Death is the end of a stay left by death.
     """
     entry = F.col("EXE_SOI_DTD")
     by_days = F.year(F.date_sub(entry, F.coalesce("AGE_JOU", F.lit(0))))
@@ -39,9 +40,9 @@ def persons(tables: Mapping[str, DataFrame]) -> DataFrame:
         tables["t_mcoaab"]
         .groupBy(PERIOD, "NIR_ANO_17")
         .agg(
-            F.min(year).alias("year"),
+            F.coalesce(F.min(F.when(possible_birth(year), year)), F.min(year)).alias("year"),
             F.min(F.when(F.col("COD_SEX").isin("1", "2"), F.col("COD_SEX"))).alias("sex"),
-            F.min(F.when(F.col("SOR_MOD") == DIED, _exit())).alias("death"),
+            F.min(F.when(F.col("SOR_MOD") == DIED, exit_day())).alias("death"),
         )
     )
     return to_evidence(
@@ -61,19 +62,13 @@ def _stay_key() -> Column:
     return natural_key(F.col("NIR_ANO_17"), F.lit("stay"), F.col(PERIOD), *map(F.col, STAY))
 
 
-def _exit() -> Column:
-    """Date of discharge; without it, admission plus the nights of the stay."""
-    entry = F.col("EXE_SOI_DTD")
-    return F.coalesce("EXE_SOI_DTF", F.date_add(entry, F.coalesce("SEJ_NBJ", F.lit(0))))
-
-
 def _visits(stays: DataFrame) -> DataFrame:
     """One row per stay (one RSA is one visit). Without a night, or as a session, it is a ``day``, else a ``stay``.
 
     The HDH's rules call all of them inpatient; a day is outpatient care, and ends on the day it starts.
     """
     entry, session = F.col("EXE_SOI_DTD"), F.col("GRG_GHM").startswith("28")
-    nights = F.coalesce("SEJ_NBJ", F.when(session, F.lit(0)), F.date_diff(_exit(), entry))
+    nights = F.coalesce("SEJ_NBJ", F.when(session, F.lit(0)), F.date_diff(exit_day(), entry))
     is_day = nights <= 0
     return to_stem(
         stays,
@@ -81,7 +76,7 @@ def _visits(stays: DataFrame) -> DataFrame:
         kind=F.lit("visit"),
         natural_key=_stay_key(),
         start_date=entry,
-        end_date=F.when(is_day, entry).otherwise(F.greatest(entry, _exit())),
+        end_date=F.when(is_day, entry).otherwise(F.greatest(entry, exit_day())),
         source_code=F.when(is_day, F.lit("day")).otherwise(F.lit("stay")),
         source_vocabulary=F.lit("MCO_STAY"),
         type_concept_id=F.lit(STAY_HEADER),

@@ -11,6 +11,7 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.harmonise.bounds import month, possible_day
 from jobs.harmonise.stem import PERIOD
 from jobs.sources.sieve import only_kept, with_rules
 
@@ -43,7 +44,10 @@ def marked(tables: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
             "ungrouped": F.col("GRG_GHM").startswith("90"),
             "service_for_another_hospital": F.col("SEJ_TYP") == "B",
             "duplicate_finess": _is_duplicate(F.col("ETA_NUM"), F.col("SOR_ANN")),
+            # a stay belongs to the month of its discharge: cumulative files repeat it in the months after
+            "other_month": (F.col("SOR_ANN") != F.year(month())) | (F.col("SOR_MOI") != F.month(month())),
             "no_link": F.col("_link").isNull(),
+            "implausible_date": ~possible_day(F.col("EXE_SOI_DTD")) | ~possible_day(exit_day()),
             "return_code": reduce(or_, [F.coalesce(F.col(c) != "0", F.lit(False)) for c in RETURN_CODES]),
             "unknown_person": F.col("NIR_ANO_17").isNull(),
             "no_age": F.col("AGE_ANN").isNull() & F.col("AGE_JOU").isNull(),
@@ -54,11 +58,17 @@ def marked(tables: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
     diagnoses = tables["t_mcoaad"].join(parents, [PERIOD, *STAY], "left")
     acts = tables["t_mcoaaa"].join(parents, [PERIOD, *STAY], "left")
     partial = ~F.col("PHA_ACT").isin("0", "1")
+    outside = (F.col("ENT_DAT_DEL") < 0) | ~possible_day(F.date_add("EXE_SOI_DTD", "ENT_DAT_DEL"))
     return {
         "t_mcoaab": stays,
         "t_mcoaad": with_rules(diagnoses, {"stay_left_out": orphan}),
-        "t_mcoaaa": with_rules(acts, {"stay_left_out": orphan, "partial_phase": partial}),
+        "t_mcoaaa": with_rules(acts, {"stay_left_out": orphan, "partial_phase": partial, "implausible_date": outside}),
     }
+
+
+def exit_day() -> Column:
+    """Date of discharge; without it, admission plus the nights of the stay."""
+    return F.coalesce("EXE_SOI_DTF", F.date_add("EXE_SOI_DTD", F.coalesce("SEJ_NBJ", F.lit(0))))
 
 
 def _is_duplicate(finess: Column, year: Column) -> Column:

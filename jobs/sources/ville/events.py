@@ -52,7 +52,8 @@ def persons(tables: Mapping[str, DataFrame]) -> DataFrame:
 
 
 def _encounter_key() -> Column:
-    return natural_key(F.col("patient_pseudonym"), F.lit("encounter"), *map(F.col, ENCOUNTER))
+    """The slice is part of the key: a software that starts its numbers anew in another month makes other encounters."""
+    return natural_key(F.col("patient_pseudonym"), F.lit("encounter"), F.col(PERIOD), *map(F.col, ENCOUNTER))
 
 
 def _visits(encounters: DataFrame) -> DataFrame:
@@ -80,7 +81,7 @@ def _problems(problems: DataFrame) -> DataFrame:
         person_key=F.col("patient_pseudonym"),
         kind=F.lit("condition"),
         natural_key=natural_key(
-            F.col("patient_pseudonym"), F.lit("problem"), *map(F.col, (*ENCOUNTER, "problem_rank"))
+            F.col("patient_pseudonym"), F.lit("problem"), F.col(PERIOD), *map(F.col, (*ENCOUNTER, "problem_rank"))
         ),
         visit_key=_encounter_key(),
         start_date=F.col("day"),
@@ -102,7 +103,7 @@ def _prescriptions(drugs: DataFrame) -> DataFrame:
         person_key=F.col("patient_pseudonym"),
         kind=F.lit("drug"),
         natural_key=natural_key(
-            F.col("patient_pseudonym"), F.lit("prescription"), *map(F.col, (*ENCOUNTER, "line_rank"))
+            F.col("patient_pseudonym"), F.lit("prescription"), F.col(PERIOD), *map(F.col, (*ENCOUNTER, "line_rank"))
         ),
         visit_key=_encounter_key(),
         start_date=F.col("day"),

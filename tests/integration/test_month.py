@@ -1,0 +1,91 @@
+"""A delivery holds its own month: what is of another one is refused, or left out row by row, and is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from catalogue.db import records
+from jobs.delivery import DeliveryId, Subject
+from jobs.errors import QualityRefused
+from jobs.lake import tables as lake
+from jobs.steps import gate, publish
+from jobs.synthetic.deliveries import MANIFEST, declare
+from tests.deliveries import Rows, rewrite
+from tests.integration.conftest import World, build_and_release, take_in
+
+JANUARY, FEBRUARY = "2024-01", "2024-02"
+
+
+def outbox(world: World, source: str, period: str) -> Path:
+    return DeliveryId(source, period, 1).under(world.settings.outboxes)
+
+
+def results(world: World, subject: str) -> dict[str, tuple[str, int, int]]:
+    """{rule: (verdict, violated, denominator)} of the last quality run."""
+    run = records.last_quality_run(world.hub().engine, Subject.parse(subject))
+    assert run
+    return {r["rule"]: (r["verdict"], r["violated"], r["denominator"]) for r in run["results"]}
+
+
+def test_an_export_of_another_month_is_refused_and_the_column_is_named(small: Callable[..., World]) -> None:
+    world = small("ville")
+    shutil.rmtree(outbox(world, "ville", FEBRUARY))
+    shutil.copytree(outbox(world, "ville", JANUARY), outbox(world, "ville", FEBRUARY))
+    shutil.rmtree(outbox(world, "ville", JANUARY).parent)
+    told = json.loads((outbox(world, "ville", FEBRUARY) / MANIFEST).read_text("utf-8"))
+    named = {f["name"]: f["table"] for f in told["files"]}
+    declare(outbox(world, "ville", FEBRUARY), named, told["stage1_key"])
+    take_in(world)
+    error = world.errors["ville/2024-02/v1"]
+    verdict, violated, asked = results(world, "ville/2024-02/v1")["GP-ENC-006"]
+    assert isinstance(error, QualityRefused)
+    assert (verdict, violated) == ("failed", asked)
+    assert f"date_time is in the month of the delivery: broken by {violated:,} of {asked:,}" in str(error)
+    assert "ville/encounter" in str(error)
+    assert world.deliveries["ville/2024-02/v1"]["state"] == "rejected"
+
+
+def test_cumulative_hospital_files_are_refused_and_a_straggler_stays_out_of_omop(small: Callable[..., World]) -> None:
+    world, february = small("pmsi_mco"), "pmsi_mco/2024-02/v1"
+    earlier: Rows = {}
+    rewrite(outbox(world, "pmsi_mco", JANUARY), lambda rows: earlier.update({t: list(r) for t, r in rows.items()}))
+
+    def cumulate(rows: Rows) -> None:
+        for table in rows:
+            rows[table] = [*earlier[table], *rows[table]]
+
+    sound = world.settings.root / "sound"
+    shutil.copytree(outbox(world, "pmsi_mco", FEBRUARY), sound)
+    rewrite(outbox(world, "pmsi_mco", FEBRUARY), cumulate)
+    take_in(world)
+    assert "t_mcoaab" in str(world.errors[february])
+    assert "SOR_ANN + SOR_MOI is in the month of the delivery" in str(world.errors[february])
+
+    second = DeliveryId("pmsi_mco", FEBRUARY, 2)
+    shutil.copytree(sound, second.under(world.settings.outboxes))
+    number = earlier["t_mcoaab"][0]["RSA_NUM"]
+
+    def straggle(rows: Rows) -> None:
+        for table, own in rows.items():
+            numbered = [(r, r["RSA_NUM"][:4], int(r["RSA_NUM"][4:])) for r in own]
+            rows[table] = [r | {"RSA_NUM": f"{head}{n + 1000 * k:06d}"} for r, head, n in numbered for k in range(40)]
+            rows[table] += [r for r in earlier[table] if r["RSA_NUM"] == number]
+
+    rewrite(second.under(world.settings.outboxes), straggle)
+    take_in(world)
+    late = sum(r["RSA_NUM"] == number for r in earlier["t_mcoaab"])
+    found = results(world, str(second))
+    assert found["MCO-STA-021"][:2] == ("passed", late)
+    assert found["MCO-STA-022"][:2] == ("failed", late)
+    assert world.deliveries[str(second)]["state"] == "waiting"
+    hub = world.hub()
+    gate.decide(hub, Subject(delivery=second), "approve", "anna", "the hospital told us of it")
+    publish.publish(hub, second)
+    build_and_release(world)
+    visits = lake.read(hub.spark, lake.path(world.settings.lake, "omop/visit_occurrence"))
+    outside = visits.where("date_format(visit_end_date, 'yyyy-MM') <> _period")
+    assert visits.where(f"_period = '{FEBRUARY}'").count() > 0
+    assert outside.count() == 0
