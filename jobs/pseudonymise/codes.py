@@ -50,4 +50,6 @@ def closed_columns(table: Table) -> dict[str, Mapping[str, str]]:
 
 def to_code(text: str, known: Mapping[str, str]) -> str | None:
     """The contract's code, "" for an empty cell, None for what is no code."""
+    if known.get(text) == text:
+        return text
     return known.get(folded(text)) if trimmed(text) else ""

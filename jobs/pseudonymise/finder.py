@@ -81,6 +81,8 @@ def holds_nir(text: str, own: Container[str] = ()) -> bool:
 def holds_one_of(text: str, own: Container[str]) -> bool:
     """True when one of these NIRs stands in ``text``, with or without key, even among other digits."""
     text = _plain(text)
+    if not _ENOUGH_DIGITS.search(text):
+        return False
     if any(c.nir13 in own for c in candidates(text)):
         return True
     runs = (run.group() for run in _LONG_RUN.finditer(text))
@@ -90,6 +92,8 @@ def holds_one_of(text: str, own: Container[str]) -> bool:
 def numbers_like_nirs(text: str) -> list[Candidate]:
     """What has the form of a NIR with its key, whether right or not, at a stretch or cut as people cut one."""
     text = _without_other_identifiers(_plain(text))
+    if not _ENOUGH_DIGITS.search(text):
+        return []
     return [c for c in candidates(text) if c.key is not None and _is_plausible(c.nir13) and _is_tidy(c.written)]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.delivery import DeliveryId
-from jobs.errors import ConfigError, ContractRefused, Incomplete
+from jobs.errors import ConfigError, ContractRefused, Incomplete, StorageError
 from jobs.intake.arrivals import complete_deliveries
 from jobs.pseudonymise.declare import declare
 from schemas.loader import load_source
@@ -64,4 +64,49 @@ def test_nirs_are_never_declared_and_an_empty_outbox_is_said(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="deces"):
         declare(DeliveryId("deces", "2024-03", 1), outbox=tmp_path, key_check=CHECK)
     with pytest.raises(Incomplete):
+        declare(DELIVERY, outbox=tmp_path, key_check=CHECK)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("EXTRA.CSV", "unlisted_file"),
+        ("notes.txt", "unlisted_file"),
+        ("two words.csv", "bad_name"),
+        ("\x1b[31m.csv", "bad_name"),
+    ],
+)
+def test_what_the_hub_would_find_unlisted_is_named_and_nothing_declared(
+    tmp_path: Path, folder: Path, name: str, reason: str
+) -> None:
+    (folder / name).write_text("x")
+    (folder / ".export.part").write_text("hidden files are the contributor's own")
+    with pytest.raises(ContractRefused) as caught:
+        declare(DELIVERY, outbox=tmp_path / "outboxes", key_check=CHECK)
+    assert caught.value.reason == reason
+    assert name.replace("\x1b", "\\x1b") in str(caught.value)
+    assert not (folder / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    "old", [b"", b"\xef\xbb\xbf{}", b"[1]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"files": "\\ud800"}']
+)
+def test_an_odd_manifest_in_its_place_is_replaced(tmp_path: Path, folder: Path, old: bytes) -> None:
+    (folder / "manifest.json").write_bytes(old)
+    files = declare(DELIVERY, outbox=tmp_path / "outboxes", key_check=CHECK)
+    raw = (folder / "manifest.json").read_bytes()
+    assert raw.startswith(b"{") and json.loads(raw)["files"] == [f.model_dump() for f in files]
+    assert all(f.sha256 == f.sha256.lower() for f in files)
+    assert receive(tmp_path).rows == sum(f.rows for f in files)
+
+
+def test_a_rehearsal_declares_nothing(tmp_path: Path, folder: Path) -> None:
+    assert declare(DELIVERY, outbox=tmp_path / "outboxes", key_check=CHECK, dry_run=True)
+    assert not (folder / "manifest.json").exists()
+
+
+def test_a_link_that_leads_to_itself_is_said(tmp_path: Path) -> None:
+    DELIVERY.under(tmp_path).parent.mkdir(parents=True)
+    DELIVERY.under(tmp_path).symlink_to(DELIVERY.under(tmp_path))
+    with pytest.raises(StorageError, match="symbolic links"):
         declare(DELIVERY, outbox=tmp_path, key_check=CHECK)
