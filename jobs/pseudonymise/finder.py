@@ -11,7 +11,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from typing import NamedTuple
 
@@ -65,7 +65,7 @@ def has_digits_enough(text: str) -> bool:
     return len(text) >= SHORTEST and len(_DIGIT.findall(text)) >= SHORTEST - 1
 
 
-def holds_nir(text: str, own: Container[str] = ()) -> bool:
+def holds_nir(text: str, own: Collection[str] = ()) -> bool:
     """True when a NIR stands in ``text``. ``own``: NIRs (13 characters) that count wherever and however they stand."""
     if not has_digits_enough(text):
         return False
@@ -78,10 +78,10 @@ def holds_nir(text: str, own: Container[str] = ()) -> bool:
     return any(_is_nir(c, text) for c in candidates(text))
 
 
-def holds_one_of(text: str, own: Container[str]) -> bool:
+def holds_one_of(text: str, own: Collection[str]) -> bool:
     """True when one of these NIRs stands in ``text``, with or without key, even among other digits."""
     text = _plain(text)
-    if not _ENOUGH_DIGITS.search(text):
+    if not own or not _ENOUGH_DIGITS.search(text):
         return False
     if any(c.nir13 in own for c in candidates(text)):
         return True
@@ -91,10 +91,11 @@ def holds_one_of(text: str, own: Container[str]) -> bool:
 
 def numbers_like_nirs(text: str) -> list[Candidate]:
     """What has the form of a NIR with its key, whether right or not, at a stretch or cut as people cut one."""
-    text = _without_other_identifiers(_plain(text))
-    if not _ENOUGH_DIGITS.search(text):
+    text = _plain(text)
+    if not _WITH_KEY.search(text):  # nearly every text
         return []
-    return [c for c in candidates(text) if c.key is not None and _is_plausible(c.nir13) and _is_tidy(c.written)]
+    every = candidates(_without_other_identifiers(text))
+    return [c for c in every if c.key is not None and _is_plausible(c.nir13) and _is_tidy(c.written)]
 
 
 def is_likely(candidate: Candidate) -> bool:

@@ -299,9 +299,14 @@ def test_codes_of_other_tables_are_brought_to_the_contract_and_nothing_else_is_a
     assert report.unknown_codes["encounter.type"] == 1
 
 
-def test_an_identifier_that_looks_like_a_nir_does_not_refuse_the_month(tmp_path: Path) -> None:
-    export(tmp_path / "inbox", encounter=written("encounter", {"encounter_id": "202401020800241"}, {}))
+def test_identifiers_that_look_like_nirs_do_not_refuse_the_month(tmp_path: Path) -> None:
+    counter = [{"encounter_id": str(185057800600000 + n)} for n in range(300)]
+    assert sum(int(c["encounter_id"][-2:]) == key_of(c["encounter_id"][:13]) for c in counter) == 3
+    export(tmp_path / "inbox", encounter=written("encounter", {"encounter_id": "202401020800241"}, *counter))
     assert run(tmp_path).statuses["ok"] == 3
+    export(tmp_path / "inbox", encounter=written("encounter", {"encounter_id": nir(PARENT)}, *counter))
+    with pytest.raises(ContractRefused, match="encounter_id: line 2"):
+        run(tmp_path)
 
 
 def test_all_places_of_nirs_are_said_at_once(tmp_path: Path) -> None:
