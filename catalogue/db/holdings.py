@@ -22,7 +22,7 @@ class Holding:
 
     delivery: str
     at: datetime
-    """When it was published last."""
+    """When these rows were published: publishing the same versions again changes nothing."""
     versions: Mapping[str, int] = field(default_factory=dict)
     """Delta version of each of its tables as it was published last."""
     rows: int | None = None
@@ -39,12 +39,13 @@ def holdings(session: Session) -> dict[Slice, Holding]:
     published: set[str] = set()
     for event in session.scalars(select(Event).where(Event.state == "published").order_by(Event.id)):
         name = DeliveryId.parse(event.delivery_id).slice
+        found, last = _to_holding(event), held.get(name)
         if event.delivery_id not in published:
             published.add(event.delivery_id)
             held.pop(name, None)  # the order is that of publishing
-        elif held[name].delivery != event.delivery_id:
-            continue
-        held[name] = _to_holding(event)
+            held[name] = found
+        elif last and last.delivery == event.delivery_id and last.versions != found.versions:
+            held[name] = found
     return held
 
 

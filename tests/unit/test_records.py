@@ -53,11 +53,11 @@ def book(rows_in: int = 100, published: int = 90, **quarantined: int) -> dict[st
     }
 
 
-def publish(engine: Engine, delivery: str, *sha256s: str, rows: int = 100) -> None:
+def publish(engine: Engine, delivery: str, *sha256s: str, rows: int = 100, **more: Any) -> None:
     records.announce(engine, delivery, manifest(*(sha256s or ("abcdabcd",))), f"of {delivery}")
     for state in ("pulled", "staged"):
         records.record_event(engine, delivery, state)
-    records.record_event(engine, delivery, "published", detail={"rows": {"er_prs_f": rows}})
+    records.record_event(engine, delivery, "published", detail={"rows": {"er_prs_f": rows}, **more})
 
 
 def result(rule: str = "DCIR-PRS-001", verdict: str = "passed", **more: Any) -> dict[str, Any]:
@@ -328,6 +328,18 @@ class RecordsSuite:
             ("dcir/2024-02/v1", "rejected", 0, True, 70, at["dcir/2024-02/v1"], None),
             ("dcir/2024-02/v2", "announced", 0, False, 0, None, None),
         ]
+
+    def test_the_same_versions_published_again_are_the_same_rows(self, engine: Engine) -> None:
+        publish(engine, "dcir/2024-01/v1", versions={"dcir/er_prs_f": 0})
+        since = records.list_deliveries(engine)[0]["published_at"]
+        detail = {"versions": {"dcir/er_prs_f": 0}, "rows": {"er_prs_f": 100}}
+        records.record_event(engine, "dcir/2024-01/v1", "published", run="again", detail=detail)
+        assert records.list_deliveries(engine)[0]["published_at"] == since
+        changed = {"versions": {"dcir/er_prs_f": 1}, "rows": {"er_prs_f": 90}}
+        records.record_event(engine, "dcir/2024-01/v1", "published", run="again", detail=changed)
+        found = records.list_deliveries(engine)[0]
+        assert found["published_at"] > since
+        assert found["rows_in_lake"] == 90
 
     def test_what_a_higher_version_overtook_is_replaced_too(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v2")
