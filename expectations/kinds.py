@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Lang = Literal["fr", "en"]
+from schemas.text import Lang
+
 Arguments = Mapping[str, Any]
 
 LISTED = 8

@@ -12,22 +12,13 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from schemas.text import Data, Text
 
 HERE = Path(__file__).resolve().parent
 
 Type = Literal["string", "integer", "bigint", "decimal", "double", "date", "datetime", "boolean"]
-
-
-class Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Text(Data):
-    """One text in the two languages of the catalogue."""
-
-    fr: str
-    en: str
 
 
 class Column(Data):

@@ -177,7 +177,6 @@ class QualityRun(Base):
     subject: Mapped[str]
     at: Mapped[datetime]
     verdict: Mapped[str]
-    report_path: Mapped[str | None] = mapped_column(String(1000))
     run: Mapped[str | None] = mapped_column(String(300))
     results: Mapped[list[QualityResult]] = relationship(order_by="QualityResult.position", lazy="selectin")
 

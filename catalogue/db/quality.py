@@ -42,7 +42,6 @@ def add_quality_run(
     subject: object,
     results: Iterable[Mapping[str, Any]],
     verdict: str,
-    report_path: object,
     *,
     run: str | None = None,
 ) -> int:
@@ -57,7 +56,6 @@ def add_quality_run(
             subject=str(subject),
             at=now(),
             verdict=verdict,
-            report_path=str(report_path) if report_path else None,
             run=run,
             results=[
                 QualityResult(
@@ -82,7 +80,7 @@ def add_quality_run(
 def list_quality_runs(engine: Engine, subject: object = None, *, latest: bool = False) -> list[Record]:
     """Quality runs with their ``results``, newest first; of one subject, and only the last of each with ``latest``.
 
-    Keys: ``id, subject, at, verdict, report_path, run, results``.
+    Keys: ``id, subject, at, verdict, run, results``.
     """
     query = select(QualityRun).order_by(QualityRun.id.desc())
     if subject is not None:
@@ -138,7 +136,6 @@ def _to_run(row: QualityRun) -> Record:
         "subject": row.subject,
         "at": row.at,
         "verdict": row.verdict,
-        "report_path": row.report_path,
         "run": row.run,
         "results": [
             {

@@ -5,29 +5,23 @@ Reads the hub database and the contracts, never the lake and never Spark.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlencode
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
 from catalogue.db import records
-from catalogue.web import pages, words
-from catalogue.web.words import LANGS
-from jobs.delivery import Subject
+from catalogue.web import checks, pages, words
+from catalogue.web.html import HERE, to_html
+from schemas.text import LANGS, Lang
 
-HERE = Path(__file__).resolve().parent
 METHODS = ["GET", "HEAD"]
 POLICY = {
     "default-src": "'none'",
@@ -43,70 +37,40 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 LOG = logging.getLogger("hub.catalogue")
 
 Found = TypeVar("Found")
-Report = Callable[[Mapping[str, Any], Any], str]
-"""``jobs.quality.report.report``: a stewards' report as a whole HTML page of one language."""
 
 
 class Site:
     """Renders pages with what all of them need."""
 
-    def __init__(self, engine: Engine, airflow_origins: Iterable[str], report: Report | None) -> None:
+    def __init__(self, engine: Engine, airflow_origins: Iterable[str]) -> None:
         self.engine = engine
-        self.report = report
         origins = tuple(airflow_origins)
         self.airflow = origins[0] if origins else ""
         self.framers = " ".join(origins) or "'none'"
-        self.templates = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self.templates.filters["subject"] = Subject.parse
-        self.templates.filters["path"] = partial(quote, safe="/")
 
     def page(
-        self, request: Request, lang: str, template: str, values: Mapping[str, Any], status: int = 200
+        self, request: Request, lang: Lang, template: str, values: Mapping[str, Any], status: int = 200
     ) -> Response:
-        """One page in one language."""
+        """One page of the site in one language."""
         path, query = request.url.path, request.url.query
         here = path if path.split("/")[1] in LANGS else f"/{lang}/"
         other = {at: "/".join(["", at, *here.split("/")[2:]]) + (f"?{query}" if query else "") for at in LANGS}
-        return HTMLResponse(
-            self.templates.get_template(template).render(
-                values,
-                lang=lang,
-                other="en" if lang == "fr" else "fr",
-                here=here,
-                in_languages=other,
-                t=partial(words.say, lang),
-                num=partial(words.number, lang),
-                reason=partial(words.reason, lang),
-                percent=partial(words.percent, lang),
-                allowed=partial(words.limit, lang),
-                month=partial(words.month, lang),
-                day=partial(words.day, lang),
-                instant=partial(words.instant, lang),
-            ),
-            status_code=status,
-        )
+        return HTMLResponse(to_html(template, lang, {"here": here, **values}, other), status)
 
-    def whole_report(self, run: Mapping[str, Any], lang: str, links: Mapping[str, str]) -> Response:
-        """The stewards' own report, which Airflow may show in a frame."""
-        if self.report is None:
-            raise HTTPException(404)
-        around = {"links": links, "run_link": self.address_of(run["run"]), "subject_link": None}
-        if Subject.parse(run["subject"]).delivery:
-            around["subject_link"] = f"/{lang}/deliveries/{quote(run['subject'])}"
-        html = self.report({**pages.for_report(self.engine, run), **around}, lang)
-        hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in STYLE.findall(html))
-        style = " ".join(["'self'", *(f"'sha256-{h}'" for h in hashes)])
-        return HTMLResponse(html, headers=self.policy(**{"style-src": style, "frame-ancestors": self.framers}))
+    def framed(self, request: Request, lang: Lang, template: str, values: Mapping[str, Any]) -> Response:
+        """One page in one language as Airflow may show it in a frame."""
+        asked = {k: v for k, v in request.query_params.items() if k != "lang"}
+        in_languages = {at: f"{request.url.path}?{urlencode({**asked, 'lang': at})}" for at in LANGS}
+        html = to_html(template, lang, values, in_languages, place="frame")
+        return HTMLResponse(html, headers=self.policy(**{"frame-ancestors": self.framers}))
+
+    def quality_run(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """What the page of a quality run shows."""
+        values = checks.quality_run(self.engine, run)
+        return {**values, "section": "quality", "run_link": self.address_of(run["run"])}
 
     def address_of(self, run: str | None) -> str | None:
         """Where Airflow shows a run (``<dag>/<run>``); None when there is no Airflow, or no run."""
@@ -117,16 +81,11 @@ class Site:
         """The page's content security policy as a header."""
         return {"Content-Security-Policy": "; ".join(f"{k} {v}" for k, v in {**POLICY, **changes}.items())}
 
-    def framed(self, response: Response) -> Response:
-        """Let Airflow show the page in a frame."""
-        response.headers.update(self.policy(**{"frame-ancestors": self.framers}))
-        return response
 
-
-def create_app(engine: Engine, *, airflow_origins: Iterable[str] = (), report: Report | None = None) -> FastAPI:
-    """The catalogue over a migrated hub database. ``airflow_origins`` may show the quality pages in a frame."""
+def create_app(engine: Engine, *, airflow_origins: Iterable[str] = ()) -> FastAPI:
+    """The catalogue over a migrated hub database. ``airflow_origins`` may show a run's quality in a frame."""
     app = FastAPI(title="Catalogue", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    site = Site(engine, airflow_origins, report)
+    site = Site(engine, airflow_origins)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.middleware("http")(partial(_secure, site))
     _add_errors(app, site)
@@ -145,7 +104,7 @@ async def _secure(site: Site, request: Request, call_next: Callable[[Request], A
             response = await call_next(request)
         except Exception as error:  # whatever it was, its text may quote what nobody should read
             LOG.error("%s could not be shown: %s", request.url.path, type(error).__name__)
-            response = site.page(request, _language(request), "failed.html", {"section": ""}, 503)
+            response = site.page(request, _language(request), "failed.html", {}, 503)
     for name, value in {**HEADERS, **site.policy()}.items():
         response.headers.setdefault(name, value)
     if "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]:
@@ -155,15 +114,19 @@ async def _secure(site: Site, request: Request, call_next: Callable[[Request], A
     return response
 
 
-def _language(request: Request) -> str:
+def _known(lang: str) -> Lang | None:
+    return next((known for known in LANGS if known == lang), None)
+
+
+def _language(request: Request) -> Lang:
     first = request.url.path.split("/")[1]
-    return first if first in LANGS else words.best_language(request.headers.get("accept-language", ""))
+    return _known(first) or words.best_language(request.headers.get("accept-language", ""))
 
 
-def _checked(lang: str) -> str:
-    if lang not in LANGS:
-        raise HTTPException(404)
-    return lang
+def _checked(lang: str) -> Lang:
+    if known := _known(lang):
+        return known
+    raise HTTPException(404)
 
 
 def _or_404(page: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -175,7 +138,7 @@ def _or_404(page: Mapping[str, Any] | None) -> Mapping[str, Any]:
 def _add_errors(app: FastAPI, site: Site) -> None:
     async def refused(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404
-        return site.page(request, _language(request), "not_found.html", {"section": ""}, status)
+        return site.page(request, _language(request), "not_found.html", {}, status)
 
     app.exception_handler(HTTPException)(refused)
 
@@ -230,35 +193,23 @@ def _add_database_routes(app: FastAPI, site: Site) -> None:
 def _add_quality_routes(app: FastAPI, site: Site) -> None:
     @app.api_route("/airflow/quality", methods=METHODS)
     def airflow_quality(request: Request, dag_id: str = "", run_id: str = "", lang: str = "") -> Response:
-        chosen = lang if lang in LANGS else _language(request)
+        chosen = _known(lang) or _language(request)
         run = _found(partial(records.quality_run_of, site.engine), dag_id, run_id)
-        if run is None:
-            name = _found(partial(records.delivery_of_run, site.engine), dag_id, run_id)
-            values = {"section": "quality", "about": pages.delivery(site.engine, name) if name else None}
-            return site.framed(site.page(request, chosen, "no_run.html", values))
-        if site.report is None:
-            return RedirectResponse(
-                f"/{chosen}/quality/{run['id']}", 302, site.policy(**{"frame-ancestors": site.framers})
-            )
-        asked = {"dag_id": dag_id, "run_id": run_id}
-        links = {at: "/airflow/quality?" + urlencode({**asked, "lang": at}) for at in LANGS}
-        return site.whole_report(run, chosen, links)
+        if run:
+            return site.framed(request, chosen, "quality_run.html", site.quality_run(run))
+        name = _found(partial(records.delivery_of_run, site.engine), dag_id, run_id)
+        about = pages.delivery(site.engine, name) if name else None
+        return site.framed(request, chosen, "no_run.html", {"about": about})
 
     @app.api_route("/{lang}/quality", methods=METHODS)
     def quality(request: Request, lang: str) -> Response:
-        return site.page(request, _checked(lang), "quality.html", {**pages.quality(site.engine), "section": "quality"})
-
-    @app.api_route("/{lang}/quality/{number}/report", methods=METHODS)
-    def report(lang: str, number: str) -> Response:
-        run = _or_404(records.get_quality_run(site.engine, pages.as_number(number) or 0))
-        links = {at: f"/{at}/quality/{number}/report" for at in LANGS}
-        return site.whole_report(run, _checked(lang), links)
+        values = {**checks.quality(site.engine), "section": "quality"}
+        return site.page(request, _checked(lang), "quality.html", values)
 
     @app.api_route("/{lang}/quality/{subject:path}", methods=METHODS)
     def quality_run(request: Request, lang: str, subject: str) -> Response:
-        values = {**_or_404(pages.quality_run(site.engine, subject)), "section": "quality"}
-        values["has_report"] = site.report is not None
-        return site.framed(site.page(request, _checked(lang), "quality_run.html", values))
+        run = _or_404(checks.find_run(site.engine, subject))
+        return site.page(request, _checked(lang), "quality_run.html", site.quality_run(run))
 
 
 def _found(of_run: Callable[[str], Found | None], dag_id: str, run_id: str) -> Found | None:
@@ -279,7 +230,7 @@ def _add_record_routes(app: FastAPI, site: Site) -> None:
 
     @app.api_route("/{lang}/releases/{number}", methods=METHODS)
     def release(request: Request, lang: str, number: str) -> Response:
-        values = _or_404(pages.release(site.engine, pages.as_number(number) or 0))
+        values = _or_404(pages.release(site.engine, checks.as_number(number) or 0))
         return site.page(request, _checked(lang), "release.html", {**values, "section": "releases"})
 
     @app.api_route("/{lang}/deliveries", methods=METHODS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Engine
@@ -11,16 +11,12 @@ from sqlalchemy import Engine
 from catalogue.db import records
 from catalogue.db.records import Release
 from catalogue.web import shelf
+from catalogue.web.checks import total, with_counts
 from catalogue.web.figures import GRID, Figures, to_grid
 from catalogue.web.shelf import Database
-from jobs.delivery import Subject
 from schemas.loader import Table
 
 Page = dict[str, Any]
-
-WORST = {"failed": 0, "errored": 0, "passed": 1}
-SEVERITIES = ("critical", "warning", "info")
-SOURCE_ROWS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
 
 
 def home(engine: Engine, words: str) -> Page:
@@ -152,49 +148,6 @@ def _missing(months: Sequence[str]) -> list[str]:
     return missing
 
 
-def with_counts(run: Mapping[str, Any]) -> Page:
-    """A quality run with how many rules failed, results sorted with what needs a look first, and by table."""
-    results = sorted(run["results"], key=lambda r: (WORST[r["verdict"]], SEVERITIES.index(r["severity"]), r["rule"]))
-    tables: dict[str, list[Any]] = {}
-    for r in sorted(run["results"], key=lambda r: (r["table"], r["rule"])):
-        tables.setdefault(r["table"], []).append(r)
-    return {
-        **run,
-        "failing": [r for r in results if r["verdict"] != "passed"],
-        "by_table": tables,
-        "is_build": Subject.parse(run["subject"]).build is not None,
-    }
-
-
-def quality(engine: Engine) -> Page:
-    """The last run of every subject, newest first."""
-    return {"runs": [with_counts(r) for r in records.list_quality_runs(engine, latest=True)]}
-
-
-def as_number(text: str) -> int | None:
-    """A number that a database can hold, or None."""
-    return int(text) if text.isdecimal() and len(text) < 16 else None
-
-
-def quality_run(engine: Engine, subject: str) -> Page | None:
-    """A quality run by its number, or the last one of a delivery or build; None when there is none."""
-    number = as_number(subject)
-    run = records.get_quality_run(engine, number) if number else records.last_quality_run(engine, subject)
-    if run is None:
-        return None
-    others = [with_counts(r) for r in records.list_quality_runs(engine, run["subject"]) if r["id"] != run["id"]]
-    state = records.delivery_state(engine, run["subject"])
-    return {"run": with_counts(run), "others": others, "waiting": state == "waiting"}
-
-
-def for_report(engine: Engine, run: Mapping[str, Any]) -> Page:
-    """A run as ``jobs.quality.report`` takes it: with the books, without the names and words of stewards (the page is
-    public)."""
-    delivery = records.get_delivery(engine, run["subject"])
-    decisions = [{**d, "who": "", "reason": None} for d in run["decisions"]]
-    return {**run, "decisions": decisions, "books": delivery["books"] if delivery else []}
-
-
 def releases(engine: Engine) -> Page:
     found = records.list_releases(engine)
     return {"releases": found, "current": found[0].id if found else None}
@@ -235,14 +188,8 @@ def deliveries(engine: Engine, source: str, state: str) -> Page:
         "state": state,
         "sources": sorted({d["source"] for d in every}),
         "states": [s for s, _ in Counter(d["state"] for d in every).most_common()],
-        "total": _total([d for d in found if not d["replaced_by"]]),
+        "total": total([d for d in found if not d["replaced_by"]]),
         "rows_in_lake": sum(d["rows_in_lake"] or 0 for d in found),
-    }
-
-
-def _total(found: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    return {
-        key: sum(sum(d[key].values()) if key == "rows_quarantined" else d[key] for d in found) for key in SOURCE_ROWS
     }
 
 
@@ -264,7 +211,7 @@ def delivery(engine: Engine, delivery_id: str) -> Page | None:
         "delivery": found,
         "history": sorted(history, key=lambda e: e["at"]),
         "last": found["events"][-1] if found["events"] else None,
-        "total": _total(found["books"]),
+        "total": total(found["books"]),
         "run": with_counts(run) if run else None,
         "database": shelf.databases().get(found["source"]),
     }

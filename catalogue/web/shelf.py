@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from catalogue.web.words import LANGS, texts
+from catalogue.web.words import texts
 from schemas import loader, mappings
-from schemas.loader import Column, Table, Text
+from schemas.loader import Column, Table
+from schemas.text import LANGS, Text
 
 OMOP = "omop"
 FOUND = 40

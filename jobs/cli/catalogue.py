@@ -49,7 +49,6 @@ def serve(
     import uvicorn
 
     from catalogue.web.app import create_app
-    from jobs.quality.recorded import recorded_report
     from jobs.settings import Settings
     from jobs.steps.hub import Hub
 
@@ -57,7 +56,6 @@ def serve(
     pages = create_app(
         Hub(settings).engine,
         airflow_origins=airflow_origins(settings.host, settings.airflow_port, settings.airflow_public_url),
-        report=recorded_report,
     )
     where, at = host or settings.host, port or settings.catalogue_port
     show.say(f"The catalogue is at http://{where}:{at}/")

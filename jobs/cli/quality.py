@@ -155,12 +155,14 @@ def report(
     subject: Judged,
     out: Annotated[Path | None, typer.Option(help="Folder; reports/quality/<subject> of the hub by default.")] = None,
 ) -> None:
-    """Write the stewards' report of the last quality run, in French and English."""
-    from jobs.quality.recorded import recorded_run
-    from jobs.quality.report import write
+    """Write the page of the last quality run as files to print or send, in French and English."""
+    from catalogue.web.checks import write_run
+    from jobs.errors import ConfigError
 
     hub = _hub()
-    paths = write(recorded_run(hub.engine, subject), out or hub.settings.reports / "quality" / subject)
+    paths = write_run(hub.engine, subject, out or hub.settings.reports / "quality" / subject)
+    if paths is None:
+        raise ConfigError(f"{subject} was never judged.", next_step="see `hub quality list` for what was")
     show.line({lang: str(path) for lang, path in paths.items()})
 
 
@@ -168,6 +170,6 @@ def report(
 def data_docs(subject: Judged, out: Annotated[Path, typer.Option(help="Folder to write the site to.")]) -> None:
     """Write Great Expectations' Data Docs of the recorded counts (English, 4 MB, styles from public CDNs)."""
     from jobs.quality.docs import data_docs as build
-    from jobs.quality.recorded import recorded_counts
+    from jobs.quality.docs import recorded_counts
 
     show.line({"index": str(build(recorded_counts(_hub().engine, subject), subject, out))})

@@ -1,15 +1,21 @@
 """Data Docs of Great Expectations as an option: stock pages of one run, for readers who know them.
 
 They are in English, need scripts and styles from public CDNs to look right, and weigh 4 MB: the stewards' own page
-(``jobs/quality/report.py``) is the report of the hub.
+(``hub quality report``) is the report of the hub.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jobs.errors import StorageError
+from catalogue.db import records
+from jobs.errors import ConfigError, StorageError
 from jobs.quality.judge import Judged
+from jobs.quality.rules import all_rules
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 SITE = "quality"
 
@@ -43,3 +49,14 @@ def data_docs(tables: Judged, run: str, folder: Path) -> Path:
     if pages < len(tables):  # Great Expectations only logs what it could not draw
         raise StorageError(f"Data Docs hold {pages} of {len(tables)} tables.", next_step="use `hub quality report`")
     return folder / "index.html"
+
+
+def recorded_counts(engine: Engine, subject: str) -> Judged:
+    """The rules and the recorded counts of every judged table of a subject.
+
+    Raises ``ConfigError`` when nothing was counted.
+    """
+    rules, counts = all_rules(), records.get_counts(engine, subject)
+    if not counts:
+        raise ConfigError(f"Nothing was counted of {subject}.", next_step="see `hub quality list` for what was")
+    return {name: (rules.get(name, ()), of_table) for name, of_table in counts.items()}

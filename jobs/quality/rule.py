@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from expectations.kinds import FROM_BOOKS, KINDS, OF, RATE_OVER, Kind, Lang, sentence
-from schemas.loader import Text
+from expectations.kinds import FROM_BOOKS, KINDS, OF, RATE_OVER, Kind, sentence
+from schemas.text import Lang, Text
 
 Severity = Literal["critical", "warning", "info"]
 Scalar = bool | int | float | datetime | date | str

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from jobs.errors import QualityErrored, QualityRefused
 from jobs.quality.rule import Rule, Severity
+from schemas.text import limit, number
 
 Verdict = Literal["passed", "failed", "errored"]
 Overall = Literal["passed", "warning", "critical", "errored"]
@@ -79,11 +80,6 @@ def overall(results: Sequence[Result]) -> Overall:
     return "critical" if "critical" in failed else "warning" if "warning" in failed else "passed"
 
 
-def approvable(results: Sequence[Result]) -> bool:
-    """True when a steward may decide to publish: warnings only, never errors nor critical failures."""
-    return overall(results) == "warning"
-
-
 def refuse(subject: str, results: Sequence[Result]) -> None:
     """Raises ``QualityErrored`` or ``QualityRefused`` when no steward may let ``subject`` pass; else nothing."""
     found = overall(results)
@@ -100,35 +96,14 @@ def refuse(subject: str, results: Sequence[Result]) -> None:
         )
 
 
-def summary(results: Sequence[Result]) -> dict[str, object]:
-    """Counts for a log line or an XCom: verdict, rules, passed, errored and failed by severity. No value, no text."""
-    failed = {s: sum(r.severity == s for r in results if r.verdict == "failed") for s in SEVERITIES}
-    return {
-        "verdict": overall(results),
-        "rules": len(results),
-        "passed": _count(results, "passed"),
-        "failed": failed,
-        "errored": _count(results, "errored"),
-    }
-
-
 def _count(results: Iterable[Result], verdict: Verdict) -> int:
     return sum(r.verdict == verdict for r in results)
 
 
-def markdown(results: Sequence[Result], lang: Literal["fr", "en"] = "en") -> str:
-    """Failed and errored rules as a Markdown table, worst first: the text of the steward's question in Airflow."""
-    heads = {
-        "fr": "| table | règle | gravité | affirmation | en défaut | limite |",
-        "en": "| table | rule | severity | claim | violated | limit |",
-    }
-    lines = [heads[lang], "|---|---|---|---|---|---|"]
-    for r in sorted(
-        (r for r in results if r.verdict != "passed"),
-        key=lambda r: (r.verdict != "errored", SEVERITIES.index(r.severity), r.table, r.rule),
-    ):
-        numbers = "?" if r.denominator is None else f"{r.violated} / {r.denominator}"
-        limit = f"{r.max_rate:.2%}" + ("" if r.max_count is None else f", {r.max_count}")
-        claim = r.claim[lang].replace("|", "\\|").replace("\n", " ")
-        lines.append(f"| {r.table} | {r.rule} | {r.severity} | {claim} | {numbers} | {limit} |")
-    return "\n".join(lines)
+def in_words(found: Result) -> str:
+    """A rule that did not hold, in one English line: its claim, the counts, the limit, where it stands."""
+    where = f"({found.table}, {found.rule})"
+    if found.violated is None or found.denominator is None:
+        return f"{found.claim['en']}: could not be judged {where}"
+    counts = f"broken by {number('en', found.violated)} of {number('en', found.denominator)}"
+    return f"{found.claim['en']}: {counts}, allowed {limit('en', found.max_rate, found.max_count)} {where}"

@@ -91,18 +91,15 @@ def _require_decidable(hub: Hub, subject: Subject, reason: str) -> None:
 def _judge(hub: Hub, subject: Subject) -> tuple[Answer, list[Result]]:
     """Judges every table of a subject in one process and stores each result: the answer, and what did not hold."""
     from jobs.quality.judge import judge_all
-    from jobs.quality.report import in_words
     from jobs.quality.rules import load_rules
-    from jobs.quality.verdict import overall
+    from jobs.quality.verdict import in_words, overall
 
     counts = records.get_counts(hub.engine, subject)
     names = _tables(subject)
     judged = judge_all({name: (load_rules(name), counts.get(name, {})) for name in names})
     results = [r for name in names for r in judged[name]]
     verdict = str(overall(results))
-    run = records.add_quality_run(
-        hub.engine, subject, [r.model_dump() for r in results], verdict, f"quality/{subject}", run=hub.run
-    )
+    run = records.add_quality_run(hub.engine, subject, [r.model_dump() for r in results], verdict, run=hub.run)
     failed = [r for r in results if r.verdict != "passed"]
     answer = {
         "verdict": verdict,
@@ -120,7 +117,7 @@ def _judge(hub: Hub, subject: Subject) -> tuple[Answer, list[Result]]:
 def _named(results: Sequence[Result], what: str) -> str:
     """How many rules these are and, of the first ones, which, on which table and how often they were broken: ``what``
     with ``{rules}`` in it, a colon, then one rule after the other."""
-    from jobs.quality.report import in_words
+    from jobs.quality.verdict import in_words
 
     rules = "rule" if len(results) == 1 else "rules"
     said = [in_words(r) if r.verdict == "failed" else f"{r.rule} ({r.table}, {r.error})" for r in results[:SAID]]

@@ -15,7 +15,8 @@ from jobs.describe.describe import describe, described_tables
 from jobs.describe.profile import PERSON, profile, with_person
 from jobs.errors import ConfigError
 from schemas import loader
-from schemas.loader import Column, Table, Text
+from schemas.loader import Column, Table
+from schemas.text import Text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

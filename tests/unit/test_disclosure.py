@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jobs.describe import disclosure as d
-from schemas.loader import Column, Text
+from schemas.loader import Column
+from schemas.text import Text
 
 TEXT = Text(fr="x", en="x")
 

@@ -11,7 +11,8 @@ from jobs.errors import ContractRefused
 from jobs.intake import lines as lines_module
 from jobs.intake.lines import Place
 from jobs.intake.readers import CsvFile, Records
-from schemas.loader import Column, Csv, Table, Text
+from schemas.loader import Column, Csv, Table
+from schemas.text import Text
 
 T = Text(fr="x", en="x")
 PLACE = Place("dcir/2024-03/v1", "ER_X.csv", "dcir/er_x")

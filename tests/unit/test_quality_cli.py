@@ -38,7 +38,7 @@ def judged(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     counts = {r.id: ((40, 100) if r.of == "quarantined" else (0, 60)) for r in rules}
     results = judge(TABLE, rules, counts)
     records.set_counts(engine, DELIVERY, TABLE, counts)
-    records.add_quality_run(engine, DELIVERY, [r.model_dump() for r in results], overall(results), None)
+    records.add_quality_run(engine, DELIVERY, [r.model_dump() for r in results], overall(results))
     engine.dispose()
     return home
 
@@ -72,16 +72,6 @@ def test_report_writes_both_languages_with_the_words_of_the_rules(judged: Settin
     assert 'data-verdict="warning"' in html
     assert "40 sur 100" in html
     assert "no received row is quarantined" in Path(paths["en"]).read_text("utf-8")
-
-
-def test_the_catalogue_gets_the_words_too(judged: Settings) -> None:
-    from jobs.quality.recorded import recorded_report
-
-    engine = records.open_engine(judged.database)
-    run = records.last_quality_run(engine, DELIVERY)
-    engine.dispose()
-    assert run is not None
-    assert "no received row is quarantined" in recorded_report(run, "en")
 
 
 def test_data_docs_are_made_from_the_recorded_counts(judged: Settings, tmp_path: Path) -> None:

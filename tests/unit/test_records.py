@@ -183,7 +183,7 @@ class RecordsSuite:
     def test_history_can_not_be_changed(self, engine: Engine, table: str) -> None:
         publish(engine, "dcir/2024-01/v1")
         records.record_decision(engine, "dcir/2024-01/v1", "steward", datetime.now(UTC), "approve", "seen")
-        records.add_quality_run(engine, "dcir/2024-01/v1", [result()], "passed", None)
+        records.add_quality_run(engine, "dcir/2024-01/v1", [result()], "passed")
         records.add_release(engine, {"omop/person": 1}, ["dcir/2024-01/v1"], 1)
         column = inspect(engine).get_columns(table)[-1]["name"]
         for change in (f"update {table} set {column} = {column}", f"delete from {table}"):
@@ -251,17 +251,17 @@ class RecordsSuite:
 
     def test_the_last_quality_run_of_a_subject_counts(self, engine: Engine) -> None:
         name = "dcir/2024-01/v1"
-        first = records.add_quality_run(engine, name, [result(verdict="failed", violated=9)], "critical", "/r/1.html")
+        first = records.add_quality_run(engine, name, [result(verdict="failed", violated=9)], "critical")
         words: dict[str, Any] = {"claim": {"fr": "l'âge est connu", "en": "the age is known"}, "columns": ("age",)}
         results = [result("B", **words), result("A")]
-        second = records.add_quality_run(engine, name, results, "passed", Path("/r/2.html"))
+        second = records.add_quality_run(engine, name, results, "passed")
         assert second > first
         assert [r["rule"] for r in records.list_quality(engine, name)] == ["B", "A"]
         assert records.list_quality(engine, table="omop/person") == []
         assert [r["id"] for r in records.list_quality_runs(engine)] == [second, first]
         last = records.last_quality_run(engine, name)
         assert last
-        assert (last["id"], last["report_path"], last["decisions"]) == (second, "/r/2.html", [])
+        assert (last["id"], last["decisions"]) == (second, [])
         assert last["results"][0]["claim"]["en"] == "the age is known"
         assert set(records.list_quality(engine, name)[0]) == {*result(), "subject", "run_id"}
         assert records.get_quality_run(engine, 99) is None
@@ -270,10 +270,10 @@ class RecordsSuite:
     def test_a_quality_run_is_found_by_its_airflow_run(self, engine: Engine) -> None:
         records.announce(engine, "dcir/2024-01/v1", manifest("aaaaaaaa"), "m1")
         records.record_event(engine, "dcir/2024-01/v1", "pulled", run="manual__2026-11-23T10:00:00+00:00")
-        of_delivery = records.add_quality_run(engine, "dcir/2024-01/v1", [result()], "passed", None)
+        of_delivery = records.add_quality_run(engine, "dcir/2024-01/v1", [result()], "passed")
         build = records.start_build(engine, ["dcir/2024-01/v1"], run="asset__1")
-        of_build = records.add_quality_run(engine, f"build/{build}", [result()], "passed", None)
-        given = records.add_quality_run(engine, f"build/{build}", [result()], "passed", None, run="given")
+        of_build = records.add_quality_run(engine, f"build/{build}", [result()], "passed")
+        given = records.add_quality_run(engine, f"build/{build}", [result()], "passed", run="given")
         for run, expected in (("manual__2026-11-23T10:00:00+00:00", of_delivery), ("given", given)):
             found = records.quality_run_of(engine, run)
             assert found

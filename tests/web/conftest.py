@@ -13,7 +13,6 @@ from fastapi import FastAPI
 
 from catalogue.db import records
 from catalogue.web.app import create_app
-from jobs.quality.report import report
 from tests.conftest import free_port
 from tests.web import seed
 
@@ -47,16 +46,14 @@ def full(tmp_path_factory: pytest.TempPathFactory, airflow_port: int) -> Iterato
     engine = records.open_engine(f"sqlite:///{tmp_path_factory.mktemp('full') / 'hub.db'}")
     records.migrate(engine)
     seed.fill(engine)
-    with serving(
-        create_app(engine, airflow_origins=(f"http://127.0.0.1:{airflow_port}",), report=report), free_port()
-    ) as at:
+    with serving(create_app(engine, airflow_origins=(f"http://127.0.0.1:{airflow_port}",)), free_port()) as at:
         yield at
     engine.dispose()
 
 
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a catalogue of a hub that received nothing yet, without the stewards' report."""
+    """Address of a catalogue of a hub that received nothing yet."""
     engine = records.open_engine(f"sqlite:///{tmp_path_factory.mktemp('empty') / 'hub.db'}")
     records.migrate(engine)
     with serving(create_app(engine), free_port()) as at:

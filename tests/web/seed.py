@@ -96,7 +96,7 @@ def judge(engine: Engine, subject: str, verdict: str) -> int:
     if verdict != "passed":
         kept.append(_result(table, "RULE-018", "failed", 0 if verdict == "critical" else 1, 310))
     kept.append({**_result(table, "RULE-019", "passed", 2), "denominator": 0, "not_applicable": True})
-    return records.add_quality_run(engine, subject, kept, verdict, f"quality/{subject}")
+    return records.add_quality_run(engine, subject, kept, verdict)
 
 
 def _result(table: str, rule: str, verdict: str, severity: int, violated: int = 0) -> dict[str, Any]:

@@ -25,7 +25,7 @@ PATHS = [
     "databases/dcir/er_prs_f",
     "quality",
     "quality/dcir/2024-02/v2",
-    "quality/1/report",
+    "quality/1",
     "releases",
     "releases/2",
     "deliveries",
@@ -133,9 +133,12 @@ def test_airflow_may_frame_the_quality_of_a_run(browser: Browser, frame: str) ->
     page = browser.new_page()
     page.goto(f"{frame}/?src=/airflow/quality%3Fdag_id={dag}%26run_id={run.replace('+', '%252B')}%26lang=en")
     inside = page.frame_locator("iframe").locator("h1")
-    assert inside.inner_text() == "dcir/2024-02/v2"
-    page.goto(f"{frame}/?src=/en/quality/dcir/2024-02/v2")
-    assert "dcir/2024-02/v2" in page.frame_locator("iframe").locator("h1").inner_text()
+    assert "dcir/2024-02/v2" in inside.inner_text()
+    with page.expect_popup() as delivery:
+        page.frame_locator("iframe").get_by_role("link", name="See the delivery").click()
+    assert "dcir/2024-02/v2" in delivery.value.locator("h1").inner_text()
+    page.frame_locator("iframe").get_by_role("link", name="Français").click()
+    page.frame_locator("iframe").get_by_text("Contrôle de dcir/2024-02/v2").wait_for()
     page.close()
 
 

@@ -1,0 +1,108 @@
+"""What the pages of quality runs show: plain values from the hub database, ready for the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from catalogue.db import records
+from catalogue.web.html import to_html
+from jobs.delivery import Subject
+from schemas.text import LANGS, Lang
+
+Page = dict[str, Any]
+
+WORST = {"errored": 0, "failed": 1, "passed": 2}
+SEVERITIES = ("critical", "warning", "info")
+ROWS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
+"""Counts of a book, in the order in which they are shown: the first is the sum of the others."""
+BAR = 160
+"""Width of the bar of a broken rule, in pixels."""
+
+
+def quality(engine: Engine) -> Page:
+    """The last run of every subject, newest first."""
+    return {"runs": [with_counts(r) for r in records.list_quality_runs(engine, latest=True)]}
+
+
+def find_run(engine: Engine, subject: str) -> Mapping[str, Any] | None:
+    """A quality run by its number, or the last one of a delivery or build; None when there is none."""
+    number = as_number(subject)
+    return records.get_quality_run(engine, number) if number else records.last_quality_run(engine, subject)
+
+
+def quality_run(engine: Engine, run: Mapping[str, Any]) -> Page:
+    """The page of one quality run: its rules, decisions and, of a delivery, its books."""
+    subject = run["subject"]
+    others = [with_counts(r) for r in records.list_quality_runs(engine, subject) if r["id"] != run["id"]]
+    delivery = records.get_delivery(engine, subject)
+    return {
+        "run": with_counts(run),
+        "severities": SEVERITIES,
+        "others": others,
+        "waiting": delivery is not None and delivery["state"] == "waiting",
+        "books": delivery["books"] if delivery else [],
+        "total": total(delivery["books"] if delivery else []),
+        "run_link": None,
+    }
+
+
+def with_counts(run: Mapping[str, Any]) -> Page:
+    """A quality run with shares and sums: ``failing`` holds what needs a look, worst first; ``by_table`` all rules;
+    ``summary`` the rules by severity and verdict."""
+    results = [with_share(r) for r in run["results"]]
+    worst = sorted(results, key=lambda r: (WORST[r["verdict"]], SEVERITIES.index(r["severity"]), r["rule"]))
+    tables: dict[str, list[Page]] = {}
+    for r in sorted(results, key=lambda r: (r["table"], r["rule"])):
+        tables.setdefault(r["table"], []).append(r)
+    return {
+        **run,
+        "failing": [r for r in worst if r["verdict"] != "passed"],
+        "by_table": tables,
+        "summary": {
+            s: {v: sum(r["severity"] == s and r["verdict"] == v for r in results) for v in WORST} for s in SEVERITIES
+        },
+        "is_build": Subject.parse(run["subject"]).build is not None,
+    }
+
+
+def with_share(result: Mapping[str, Any]) -> Page:
+    """A rule's result with its ``share`` (None when nothing was counted) and the ``bar`` that draws it."""
+    violated, of = result["violated"], result["denominator"]
+    share = violated / of if violated is not None and of else None
+    drawn = share is not None and result["verdict"] == "failed"
+    return {**result, "share": share, "bar": _bar(share or 0, result.get("max_rate") or 0) if drawn else None}
+
+
+def _bar(share: float, allowed: float) -> dict[str, float]:
+    """Geometry of a bar whose full width is the larger of four limits and the share itself."""
+    full = min(1.0, max(share, allowed * 4)) or 1.0
+    width = max(round(BAR * share / full, 1), 1.0 if share else 0.0)
+    return {"width": BAR, "violated": width, "limit": round(BAR * min(allowed, full) / full, 1)}
+
+
+def total(books: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Sums of books, by the names of ``ROWS``."""
+    return {key: sum(sum(b[key].values()) if key == "rows_quarantined" else b[key] for b in books) for key in ROWS}
+
+
+def as_number(text: str) -> int | None:
+    """A number that a database can hold, or None."""
+    return int(text) if text.isdecimal() and len(text) < 16 else None
+
+
+def write_run(engine: Engine, subject: str, folder: Path) -> dict[Lang, Path] | None:
+    """Writes the page of the last quality run of a subject as ``report.fr.html`` and ``report.en.html``, each a whole
+    page by itself; their paths by language, or None when the subject was never judged."""
+    run = records.last_quality_run(engine, subject)
+    if run is None:
+        return None
+    values = {**quality_run(engine, run), "others": []}
+    names = {lang: f"report.{lang}.html" for lang in LANGS}
+    folder.mkdir(parents=True, exist_ok=True)
+    for lang, name in names.items():
+        (folder / name).write_text(to_html("quality_run.html", lang, values, names, place="file"), "utf-8")
+    return {lang: folder / name for lang, name in names.items()}

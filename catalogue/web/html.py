@@ -1,0 +1,69 @@
+"""Renders the templates in one language, for the server and for files. No server here, no database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from catalogue.web import words
+from jobs.delivery import Subject
+from schemas import text
+from schemas.text import LANGS, Lang
+
+HERE = Path(__file__).resolve().parent
+
+
+@cache
+def _templates() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["subject"] = Subject.parse
+    made.filters["path"] = partial(quote, safe="/")
+    return made
+
+
+@cache
+def style() -> Markup:
+    """The style of all pages, for a page that has to carry it."""
+    return Markup((HERE / "static" / "hub.css").read_text("utf-8"))  # noqa: S704 a file of ours, never of others
+
+
+def to_html(
+    template: str, lang: Lang, values: Mapping[str, Any], in_languages: Mapping[Lang, str], *, place: str = "site"
+) -> str:
+    """One page in one language. ``in_languages``: where the same page is in each language.
+
+    ``place`` is where the page stands: on the ``site``; in a ``frame`` of Airflow, without the site's menu and with
+    links that open beside the frame; in a ``file`` that carries its style and links to nothing but its translation.
+    """
+    return (
+        _templates()
+        .get_template(template)
+        .render(
+            {"section": "", "here": "", **values},
+            lang=lang,
+            other=next(other for other in LANGS if other != lang),
+            in_languages=in_languages,
+            place=place,
+            style=style() if place == "file" else "",
+            t=partial(words.say, lang),
+            reason=partial(words.reason, lang),
+            num=partial(text.number, lang),
+            percent=partial(text.percent, lang),
+            allowed=partial(text.limit, lang),
+            month=partial(text.month, lang),
+            day=partial(text.day, lang),
+            moment=partial(text.moment, lang),
+        )
+    )
