@@ -84,7 +84,7 @@ SHOTS = (
          user="steward"),
     Shot("report-in-airflow", "airflow", "/dags/{waiting_dag}/runs/{waiting_run}/plugin/quality-report", "Quality",
          user="steward"),
-    Shot("report", "catalogue", "/en/quality/{waiting_quality}/report", "What to do", height=880),
+    Shot("report", "catalogue", "/en/quality/{waiting_quality}", "What to do", height=880),
     Shot("quality", "catalogue", "/en/quality", "Verdict"),
     Shot("deliveries", "catalogue", "/en/deliveries", "Quarantined", height=960),
     Shot("waiting", "catalogue", "/en/deliveries/{waiting}", "Quarantined"),
