@@ -106,4 +106,4 @@ def in_words(found: Result) -> str:
     if found.violated is None or found.denominator is None:
         return f"{found.claim['en']}: could not be judged {where}"
     counts = f"broken by {number('en', found.violated)} of {number('en', found.denominator)}"
-    return f"{found.claim['en']}: {counts}, allowed {limit('en', found.max_rate, found.max_count)} {where}"
+    return f"{found.claim['en']}: {counts}, allowed at most {limit('en', found.max_rate, found.max_count)} {where}"

@@ -171,6 +171,6 @@ def test_every_verdict_has_its_page_without_the_optional_parts(tmp_path: Path, v
 
 def test_a_broken_rule_in_one_line_for_the_question_and_for_errors() -> None:
     assert in_words(RESULTS[4]) == (
-        "CODE is present: broken by 4 of 1,000,000, allowed 1% and 3 rows (dcir/er_prs_f, R-5)"
+        "CODE is present: broken by 4 of 1,000,000, allowed at most 1% and 3 rows (dcir/er_prs_f, R-5)"
     )
     assert in_words(RESULTS[3]) == "CODE is present: could not be judged (dcir/er_pha_f, R-4)"
