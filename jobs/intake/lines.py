@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from jobs.errors import ContractRefused
+from jobs.intake.form import other_form
 
 BLOCK_BYTES = 4 * 2**20
 MAX_LINE_BYTES = 2**20
@@ -63,7 +64,8 @@ class Lines:
         self.bytes = 0
         """Bytes received so far."""
         self.header = self._read_header()
-        """The first line, without its line end and without a byte order mark."""
+        """The first line, without its line end and without a byte order mark. Refuses: empty_file, huge_line, and what
+        is no text: compressed, other_form, wrong_encoding."""
 
     @property
     def sha256(self) -> str:
@@ -90,7 +92,9 @@ class Lines:
     def _read_header(self) -> bytes:
         data = self._read()
         if not data.removeprefix(_BOM).strip():
-            raise self._place.refuse("empty_file", "is empty.")
+            raise self._place.refuse("empty_file", "is empty.", "Export and send the file again.")
+        if seen := other_form(data):
+            raise self._place.refuse(*seen)
         first, _, self._rest = data.partition(b"\n")
         if len(first) > MAX_LINE_BYTES:
             raise self._huge(1)
@@ -123,7 +127,9 @@ class Lines:
 
     def _huge(self, line: int) -> ContractRefused:
         return self._place.refuse(
-            "huge_line", f"line {line} is longer than {MAX_LINE_BYTES} bytes.", "Look for a missing line end or quote."
+            "huge_line",
+            f"line {line} is longer than {MAX_LINE_BYTES:,} bytes.",
+            "Look for a missing line end or quote.",
         )
 
 
@@ -139,9 +145,19 @@ def decoded(data: bytes, encoding: str, line: int, place: Place) -> str | None:
     try:
         return data.decode(encoding, "strict")
     except UnicodeDecodeError as error:
-        at = line + data.count(b"\n", 0, error.start)
+        at, perhaps = line + data.count(b"\n", 0, error.start), _perhaps(data, error.start)
     raise place.refuse(
         "wrong_encoding",
-        f"line {at} is not {encoding}, which the contract asks for.",
+        f"line {at} is not {encoding}, which the contract asks for{perhaps}.",
         f"Export in {encoding} and send again.",
     )
+
+
+def _perhaps(data: bytes, at: int) -> str:
+    """What the line that does not decode may be: the single-byte encodings of Windows and Unix look alike."""
+    line = data[data.rfind(b"\n", 0, at) + 1 :].partition(b"\n")[0]
+    try:
+        line.decode("cp1252")
+    except UnicodeDecodeError:
+        return ""
+    return " (it may be Windows-1252 or Latin-1)"

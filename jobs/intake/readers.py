@@ -2,8 +2,9 @@
 
 ``read_csv`` makes one streaming pass: bytes -> sha256, count, strict decode -> Arrow. Facts of pyarrow 26 that shape
 it, all seen: an open quote swallows every following line of the block, silently, even with
-``newlines_in_values=False``; ``InvalidRow.number`` is None when Arrow parses in parallel. Hence blocks of whole lines
-(``lines.py``), each parsed by itself, where records must equal lines.
+``newlines_in_values=False``; a quote that is not doubled is dropped or kept, silently; ``InvalidRow.number`` is None
+when Arrow parses in parallel. Hence blocks of whole lines (``lines.py``), whose quotes are checked first
+(``lexical.py``), each parsed by itself, where records must equal lines.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import csv
 
+from jobs.errors import UnexpectedState
 from jobs.intake.header import match_header
+from jobs.intake.lexical import Faults, Numbers, line_faults
 from jobs.intake.lines import Block, Lines, Place, Progress, count, decoded
 from schemas.loader import Csv, Table
 
@@ -27,10 +29,7 @@ ROW = "_row"
 MALFORMED = pa.schema([(ROW, pa.int64()), ("reason", pa.string()), ("line", pa.string())])
 """One row is one line that could not be read as a record: its record number, why, and the line itself."""
 
-Numbers = np.ndarray[tuple[int], np.dtype[np.int64]]
-
-_CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
-_TAB, _LF, _CR = 9, 10, 13
+_LF, _CR = 10, 13
 
 
 def row_schema(table: Table) -> pa.Schema:
@@ -82,7 +81,8 @@ class CsvFile:
         self.rows = 0
         """Well-formed records."""
         self.malformed: dict[str, int] = {}
-        """Lines that are no records, by reason: fields (not as many as the header has), control_char."""
+        """Lines that are no records, by reason: fields (not as many as the header has), control_char, quote (one that
+        is not doubled)."""
 
     @property
     def records(self) -> int:
@@ -127,13 +127,34 @@ class CsvFile:
 
     def _parse(self, block: Block) -> _Parsed:
         data = self._text(block)
-        has_controls = self._has_controls(data, block)
-        bad: list[tuple[int, str]] = []
+        faults = line_faults(data, self._dialect.delimiter, self._dialect.quote)
+        self._refuse_lines(faults, block)
+        records, numbers, malformed = _only_records(data, faults)
+        table, short = self._read_arrow(records)
+        read = table.num_rows + len(short)
+        if numbers is None:
+            numbers = np.arange(1, read + 1, dtype=np.int64)
+        if read != numbers.size or (read != count(records, _LF) and read != _records_in(records)):
+            raise UnexpectedState(f"{self._place.table}: {read} records were read of another number of lines.")
+        if block.is_cut and short and short[-1][0] == read:
+            raise self._place.refuse(
+                "truncated",
+                "ends in the middle of a line: the last one has too few or too many fields.",
+                "Export and send the whole file again.",
+            )
+        malformed += [(int(numbers[n - 1]), "fields", text) for n, text in short]
+        return _Parsed(table, np.delete(numbers, [n - 1 for n, _ in short]), sorted(malformed))
+
+    def _read_arrow(self, data: bytes) -> tuple[pa.Table, list[tuple[int, str]]]:
+        """The rows of whole lines, and (number, line) of those that have not as many fields as the header."""
+        short: list[tuple[int, str]] = []
 
         def keep_apart(row: csv.InvalidRow) -> str:
-            bad.append((row.number, row.text))
+            short.append((row.number, row.text))
             return "skip"
 
+        if not data.strip(b"\r\n"):
+            return self._schema.remove(len(self._columns)).empty_table(), short
         try:
             table = csv.read_csv(
                 pa.BufferReader(data),
@@ -157,14 +178,8 @@ class CsvFile:
             # Arrow's message quotes the line
             table = None
         if table is None:
-            raise self._unclosed(block)
-        self._check_shape(table, bad, data, block)
-        parsed = _Parsed(
-            table,
-            _numbers(table.num_rows, [number for number, _ in bad]),
-            [(number, "fields", text) for number, text in bad],
-        )
-        return _without_controls(parsed, data) if has_controls else parsed
+            raise UnexpectedState(f"{self._place.table}: lines that should be records could not be read.")
+        return table, short
 
     def _text(self, block: Block) -> bytes:
         """The block in UTF-8, ending with a line end."""
@@ -173,63 +188,57 @@ class CsvFile:
         data = block.data if is_utf8 else str(text).encode("utf-8")
         return data + b"\n" if block.is_cut else data
 
-    def _has_controls(self, data: bytes, block: Block) -> bool:
-        """Whether some record holds a control character. Refuses line_ends: a carriage return within a line."""
-        low = int(np.count_nonzero(np.frombuffer(data, np.uint8) < 32))
-        expected = count(data, _LF)
-        if low != expected:
-            returns = count(data, _CR)
-            if returns and returns != data.count(b"\r\n"):
-                raise self._place.refuse(
-                    "line_ends",
-                    f"from line {block.line} on: a carriage return stands within a line.",
-                    "End lines by LF or by CR LF.",
-                )
-            expected += returns + count(data, _TAB)
-        return low != expected or b"\x7f" in data
-
-    def _check_shape(self, table: pa.Table, bad: list[tuple[int, str]], data: bytes, block: Block) -> None:
-        """Each line must be one record: an open quote makes Arrow take several for one."""
-        records = table.num_rows + len(bad)
-        last = data[data.rfind(b"\n", 0, -1) + 1 :]
-        # the last line may swallow its own end only
-        is_suspect = records != count(data, _LF) or self._dialect.quote.encode() in last
-        if is_suspect and (_has_line_end(table) or any("\n" in text for _, text in bad)):
-            raise self._unclosed(block)
-        if block.is_cut and bad and bad[-1][0] == records:
+    def _refuse_lines(self, faults: Faults, block: Block) -> None:
+        """Refuses what leaves no record to be told from the next: line_ends, unclosed_quote."""
+        if faults.carriage_return is not None:
             raise self._place.refuse(
-                "truncated", "ends in the middle of a line: the last one has too few or too many fields."
+                "line_ends",
+                f"line {block.line + faults.carriage_return}: a carriage return stands within the line.",
+                "End lines by LF or by CR LF.",
+            )
+        if faults.unclosed is not None:
+            raise self._place.refuse(
+                "unclosed_quote",
+                f"line {block.line + faults.unclosed}: a quoted value is not closed, or runs over a line end.",
+                "Close the quote; the contract allows no line end within a value.",
             )
 
-    def _unclosed(self, block: Block) -> Exception:
-        return self._place.refuse(
-            "unclosed_quote",
-            f"from line {block.line} on: a quoted value runs over a line end.",
-            "Close the quote; the contract allows no line end within a value.",
-        )
+
+def _only_records(data: bytes, faults: Faults) -> tuple[bytes, Numbers | None, list[tuple[int, str, str]]]:
+    """The lines without fault, their record numbers within the block (None: all of them), and (number, reason, line) of
+    the others."""
+    reasons = dict.fromkeys(faults.quote, "quote") | dict.fromkeys(faults.control_char, "control_char")
+    if not reasons:
+        return data, None, []
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _LF) + 1
+    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
+    record = np.cumsum(~_is_blank(data, starts, ends))
+    kept, malformed, done = [], [], 0
+    for line, reason in sorted(reasons.items()):
+        start, end = int(starts[line]), int(ends[line])
+        kept.append(data[done:start])
+        text = data[start : end - 1].removesuffix(b"\r").decode("utf-8")
+        malformed.append((int(record[line]), reason, text))
+        done = end
+    kept.append(data[done:])
+    numbers = np.arange(1, int(record[-1]) + 1, dtype=np.int64)
+    return b"".join(kept), np.delete(numbers, [n - 1 for n, _, _ in malformed]), malformed
 
 
-def _has_line_end(table: pa.Table) -> bool:
-    return any(pc.any(pc.match_substring(column, "\n")).as_py() for column in table.columns)
+def _is_blank(data: bytes, starts: Numbers, ends: Numbers) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    length, first = ends - starts, np.frombuffer(data, np.uint8)[starts]
+    blank: np.ndarray[tuple[int], np.dtype[np.bool_]] = (length == 1) | ((length == 2) & (first == _CR))
+    return blank
 
 
-def _numbers(rows: int, skipped: list[int]) -> Numbers:
-    """Numbers 1, 2, ... of ``rows`` records, leaving out those that were skipped."""
-    every = np.arange(1, rows + len(skipped) + 1, dtype=np.int64)
-    return np.delete(every, np.asarray(skipped, dtype=np.int64) - 1) if skipped else every
+def _records_in(data: bytes) -> int:
+    """Lines that are not blank."""
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == _LF) + 1
+    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
+    return int(np.count_nonzero(~_is_blank(data, starts, ends))) if ends.size else 0
 
 
 def _malformed(lines: list[tuple[Any, ...]]) -> pa.Table:
     if not lines:
         return pa.Table.from_batches([], schema=MALFORMED)
     return pa.Table.from_pylist([dict(zip(MALFORMED.names, line, strict=True)) for line in lines], schema=MALFORMED)
-
-
-def _without_controls(parsed: _Parsed, data: bytes) -> _Parsed:
-    """Moves records that hold a control character to the malformed ones, with reason control_char."""
-    hit = np.zeros(parsed.rows.num_rows, dtype=bool)
-    for column in parsed.rows.columns:
-        hit |= pc.fill_null(pc.match_substring_regex(column, _CONTROLS), False).to_numpy()
-    lines = [line for line in data.replace(b"\r\n", b"\n").split(b"\n") if line]
-    moved = [(n, "control_char", lines[n - 1].decode("utf-8")) for n in parsed.numbers[hit].tolist()]
-    return _Parsed(parsed.rows.filter(pa.array(~hit)), parsed.numbers[~hit], sorted([*parsed.malformed, *moved]))

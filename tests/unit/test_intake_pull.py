@@ -145,7 +145,9 @@ LAST = len(PHA.splitlines()[-1]) + 1
         pytest.param(
             b"\n".join(line.rpartition(b";")[0] for line in PHA.splitlines()), "missing_column", "lacks", id="missing"
         ),
-        pytest.param(b"\n".join(line + b";NEW" for line in PHA.splitlines()), "extra_column", "NEW", id="extra column"),
+        pytest.param(
+            b"\n".join(line + b";NEW" for line in PHA.splitlines()), "extra_column", "at position 20", id="extra column"
+        ),
         pytest.param(
             b"\n".join([HEADER.replace(b"PHA_PRS_IDE", b"PHA_PRS_C13"), FIRST]),
             "duplicated_column",

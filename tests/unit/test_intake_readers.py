@@ -84,6 +84,34 @@ def test_malformed_lines_are_kept_apart_with_true_row_numbers() -> None:
     assert (file.rows, file.malformed, file.records) == (3, {"fields": 2}, 5)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param('"x"y";2', id="within a value"),
+        pytest.param('12" tube;2', id="in a value without quotes"),
+        pytest.param('"12" tube;2', id="at the end of a measure"),
+        pytest.param('"x" ;2', id="a blank after the end"),
+        pytest.param(' "x";2', id="a blank before the start"),
+        pytest.param('1;"x"y', id="text after the end"),
+        pytest.param('a"";2', id="doubled where no value was opened"),
+        pytest.param('"x"y;z";2', id="with a separator inside"),
+        pytest.param('"x"";"y"z"', id="several"),
+    ],
+)
+def test_a_quote_that_is_not_doubled_costs_its_line_and_is_not_altered(line: str) -> None:
+    file, found = read(f'a;b\n1;2\n\n{line}\r\n"5""";"6"\nshort\n7;8\n'.encode())
+    assert rows(found) == [("1", "2", 1), ('5"', "6", 3), ("7", "8", 5)]
+    assert bad(found) == [(2, "quote", line), (4, "fields", "short")]
+    assert (file.records, file.malformed) == (5, {"quote": 1, "fields": 1})
+
+
+def test_a_block_may_hold_malformed_lines_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_module, "BLOCK_BYTES", 8)
+    _, found = read(b'a;b\n1;2\nx"y;1\n\n\n\n\n\n\n\nz"z;1\n3;4\n')
+    assert rows(found) == [("1", "2", 1), ("3", "4", 4)]
+    assert [n for n, _, _ in bad(found)] == [2, 3]
+
+
 def test_control_characters_reject_the_row() -> None:
     file, found = read(b"a;b\n1;2\n3\x00;4\n\nshort\n5;\x7f\r\n6;7\r\n")
     assert rows(found) == [("1", "2", 1), ("6", "7", 5)]
@@ -111,25 +139,45 @@ def test_row_numbers_go_on_over_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param(b"a;b", "header_only", "no row", id="header only, no line end"),
         pytest.param(b"a,b\n1,2\n", "wrong_separator", "comma, not by a semicolon", id="comma"),
         pytest.param(b"a\tb\n1\t2\n", "wrong_separator", "tab, not by a semicolon", id="tab"),
-        pytest.param(b"a\n1\n", "missing_column", "lacks: b.", id="missing"),
+        pytest.param(b"a\n1\n", "missing_column", "The header lacks: b.", id="missing"),
         pytest.param(b"a;c\n1;2\n", "missing_column", "lacks: b.", id="renamed"),
-        pytest.param(b"a;b;c\n1;2;3\n", "extra_column", "does not have: c.", id="extra"),
         pytest.param(
-            b"a;b;185057800608436\n", "extra_column", "1 that do not look like a column name", id="an extra value"
+            b"a;b;c\n1;2;3\n", "extra_column", "does not have 1 of the columns: the one at position 3.", id="extra"
         ),
+        pytest.param(b"a;b;185057800608436\n", "extra_column", "the one at position 3.", id="an extra value"),
         pytest.param(b"a;b;a\n1;2;3\n", "duplicated_column", "names twice: a.", id="duplicated"),
         pytest.param(b"SECRETVALUE;1\n2;3\n", "missing_column", "is the header there?", id="no header"),
         pytest.param(b"a;b\n1;2\n\xe9SECRETVALUE;4\n", "wrong_encoding", "line 3 is not utf-8", id="latin-1 bytes"),
-        pytest.param(b"\xff\xfea\x00;\x00b\x00\n\x00", "wrong_encoding", "line 1 is not utf-8", id="utf-16"),
+        pytest.param(b"\xff\xfea\x00;\x00b\x00\n\x00", "wrong_encoding", "is UTF-16", id="utf-16"),
         pytest.param(b"a;b\n1;2\nSECRETVALUE", "truncated", "middle of a line", id="truncated last line"),
-        pytest.param(b'a;b\n1;2\n3;"SECRETVALUE\n5;6\n', "unclosed_quote", "from line 2", id="open quote swallows"),
-        pytest.param(b'a;b\n1;2\n3;"SECRETVALUE\n', "unclosed_quote", "from line 2", id="open quote on the last line"),
-        pytest.param(b'a;b\n1;2\n3;"SECRETVALUE', "unclosed_quote", "from line 2", id="open quote, no line end"),
+        pytest.param(
+            b'a;b\n1;2\n3;"SECRETVALUE\n5;6\n',
+            "unclosed_quote",
+            "line 3: a quoted value is not closed",
+            id="open quote swallows",
+        ),
+        pytest.param(
+            b'a;b\n1;2\n3;"SECRETVALUE\n',
+            "unclosed_quote",
+            "line 3: a quoted value is not closed",
+            id="open quote on the last line",
+        ),
+        pytest.param(
+            b'a;b\n1;2\n3;"SECRETVALUE',
+            "unclosed_quote",
+            "line 3: a quoted value is not closed",
+            id="open quote, no line end",
+        ),
         pytest.param(b'a;b\n1;"x\ny"\n3;4\n', "unclosed_quote", "over a line end", id="line end within a value"),
         pytest.param(b'a;b\n1;"x\n\ny"\n3;4\n', "unclosed_quote", "over a line end", id="blank line within a value"),
         pytest.param(b'a;b\n1;2;"x\n3;4"\n5;6\n', "unclosed_quote", "over a line end", id="within a malformed line"),
         pytest.param(b"a;b\n1;x\ry\n", "line_ends", "carriage return", id="carriage return within a line"),
-        pytest.param(b"a;\x00b\n1;2\n", "missing_column", "lacks: b", id="NUL in the header"),
+        pytest.param(
+            b"a;\x00b\n1;2\n",
+            "column_form",
+            "have blanks or invisible characters around or within them: 1 of 2 (b)",
+            id="NUL",
+        ),
         pytest.param(b"a;b\r1;2\r", "line_ends", "first line", id="old Macintosh line ends"),
     ],
 )
