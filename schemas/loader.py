@@ -137,6 +137,8 @@ class Table(Data):
 class Csv(Data):
     """Physical form of a text file with a header line."""
 
+    extension: str = ".csv"
+    """How the names of such files end."""
     delimiter: str = ";"
     quote: str = '"'
     encoding: str = "utf-8"

@@ -43,9 +43,9 @@ def announce(engine: Engine, delivery: DeliveryId | str, manifest: Mapping[str, 
             )
             session.add(row)
         row.manifest_sha256 = sha256
-        row.contract_version = _number(manifest.get("contract_version"))
+        row.contract_version = _number(manifest.get("contract_version"), 2**31)
         key = manifest.get("stage1_key")
-        row.stage1_key = key[:64] if isinstance(key, str) else None
+        row.stage1_key = _text(key, 64).lower() if isinstance(key, str) else None
         row.files.clear()
         session.flush()
         row.files.extend(_files(manifest.get("files")))
@@ -59,16 +59,22 @@ def _files(files: object) -> Iterable[DeliveryFile]:
         if isinstance(file, Mapping):
             yield DeliveryFile(
                 position=position,
-                name=str(file.get("name", ""))[:200],
-                table_name=str(file.get("table", ""))[:200],
+                name=_text(file.get("name")),
+                table_name=_text(file.get("table")),
                 rows=_number(file.get("rows")) or 0,
                 bytes=_number(file.get("bytes")) or 0,
-                sha256=str(file.get("sha256", ""))[:64],
+                sha256=_text(file.get("sha256"), 64).lower(),
             )
 
 
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and 0 <= value < 2**63 else None
+def _text(value: object, length: int = 200) -> str:
+    """What every database stores, and a page shows on one line: a zero byte or half a character becomes ``?``."""
+    return "".join(c if c.isprintable() else "?" for c in value[:length]) if isinstance(value, str) else ""
+
+
+def _number(value: object, limit: int = 2**48) -> int | None:
+    """A count, below what the column holds; sums of counts still fit."""
+    return value if isinstance(value, int) and 0 <= value < limit else None
 
 
 def record_event(

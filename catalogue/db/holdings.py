@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from catalogue.db.engine import reading
-from catalogue.db.models import DeliveryFile, Event
-from jobs.delivery import DeliveryId
+from catalogue.db.models import Delivery, DeliveryFile, Event
+from jobs.delivery import FIRST, OPEN, DeliveryId
 
 Slice = tuple[str, str]
 
@@ -77,3 +77,26 @@ def same_content(engine: Engine, source: str, period: str, sha256s: Iterable[str
     with reading(engine) as session:
         known = session.scalars(select(DeliveryFile.sha256).where(DeliveryFile.delivery_id == found)).all()
     return found if known and sorted(known) == sorted(sha256s) else None
+
+
+def files_of_other_periods(engine: Engine, delivery: DeliveryId) -> dict[str, str]:
+    """sha256 -> the delivery of another period of the same source that brought the same file, for the files of a
+    delivery that have rows. Only of deliveries whose rows are in the lake or on their way into it."""
+    own, other = aliased(DeliveryFile), aliased(DeliveryFile)
+    query = (
+        select(other.sha256, other.delivery_id)
+        .join(own, own.sha256 == other.sha256)
+        .join(Delivery, Delivery.id == other.delivery_id)
+        .where(own.delivery_id == str(delivery), own.rows > 0, other.rows > 0)
+        .where(Delivery.source == delivery.source, Delivery.period != delivery.period)
+        .order_by(other.delivery_id)
+    )
+    with reading(engine) as session:
+        held = {h.delivery for h in holdings(session).values()}
+        return {sha256: d for sha256, d in session.execute(query) if d in held or _is_on_its_way(session, d)}
+
+
+def _is_on_its_way(session: Session, delivery: str) -> bool:
+    query = select(Event.state).where(Event.delivery_id == delivery).order_by(Event.id.desc()).limit(1)
+    state = session.scalar(query)
+    return state in OPEN and state != FIRST

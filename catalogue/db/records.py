@@ -13,7 +13,7 @@ from catalogue.db.deliveries import (
 )
 from catalogue.db.engine import migrate, open_engine
 from catalogue.db.figures import described_release, list_figures, set_figures
-from catalogue.db.holdings import latest_published, published_deliveries, same_content
+from catalogue.db.holdings import files_of_other_periods, latest_published, published_deliveries, same_content
 from catalogue.db.keys import key_check, list_keys, register_key
 from catalogue.db.published import (
     Release,
@@ -49,6 +49,7 @@ __all__ = [
     "delivery_of_run",
     "delivery_state",
     "described_release",
+    "files_of_other_periods",
     "get_counts",
     "get_delivery",
     "get_quality_run",

@@ -108,10 +108,10 @@ def quarantined(
 
 @app.command()
 def announce() -> None:
-    """Look into the outboxes and record what is complete."""
+    """Look into the outboxes and record what is complete; say what was seen and not taken, and why."""
     from jobs.steps.receive import announce as step
 
-    show.line(step(_hub()))
+    show.line(step(_hub(), tell=show.say))
 
 
 @app.command()

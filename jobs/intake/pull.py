@@ -9,15 +9,16 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from jobs.delivery import DeliveryId
-from jobs.errors import ConflictError, ContractRefused, HubError, KeyRefused
+from jobs.errors import ConflictError, ContractRefused, HubError, Incomplete, KeyRefused
 from jobs.intake.connectors import Connector, connect, is_safe_name
 from jobs.intake.landing import LANDING, QUARANTINE, EncryptedParquet, landed_name
 from jobs.intake.lines import Place
@@ -25,7 +26,7 @@ from jobs.intake.manifest import FileEntry, Manifest, read_manifest, require_com
 from jobs.intake.readers import MALFORMED, CsvFile, row_schema
 from jobs.intake.seal import seal
 from jobs.pseudonymise.keys import read_public_key
-from schemas.loader import load_source, load_table
+from schemas.loader import load_source, load_table, load_tables
 
 Progress = Callable[[str, int, int], None]
 """Called with a file's name, the bytes received so far and the bytes declared."""
@@ -83,16 +84,18 @@ def pull(
     quarantine: Path,
     keys_public: Path,
     stage1_key: str | None = None,
+    known: Mapping[str, str] = MappingProxyType({}),
     progress: Progress | None = None,
 ) -> PullReport:
     """Receives ``delivery`` into ``landing/<delivery>/<table>/<file>.parquet``; malformed lines go to
     ``quarantine/<delivery>/<table>/malformed-<file>.parquet``, each sealed to its own key.
 
     ``stage1_key``: check value that the contributors' stage-1 key must have; another one raises ``KeyRefused``
-    (stage1_key_other). Raises ``Incomplete`` while files are missing, ``ConflictError`` while another process pulls
-    the same delivery, and ``ContractRefused`` with a reason, after the bytes were sealed in
-    ``quarantine/<delivery>/refused/<file>.sealed``. Bytes that differ from the manifest's sha256 are a
-    checksum_mismatch, whatever else they broke.
+    (stage1_key_other). ``known``: sha256 of files that other periods brought, and the delivery that did; the same file
+    again, with care in it, is refused (same_as_other_period). Raises ``Incomplete`` while files are missing,
+    ``ConflictError`` while another process pulls the same delivery, and ``ContractRefused`` with a reason, after the
+    bytes were sealed in ``quarantine/<delivery>/refused/<file>.sealed``. Bytes that differ from the manifest's sha256
+    are a checksum_mismatch, whatever else they broke.
     """
     connector = connect(outbox)
     keys = read_public_key(keys_public / "landing.pub.pem"), read_public_key(keys_public / "quarantine.pub.pem")
@@ -102,6 +105,7 @@ def pull(
         require_complete(delivery, manifest, connector.files(delivery))
         if stage1_key is not None and manifest.stage1_key != stage1_key:
             raise _other_stage1_key(delivery)
+        _refuse_known(delivery, manifest, known)
         with _replacing(delivery, landing, quarantine) as (rows, malformed):
             doors = _Doors(delivery, connector, rows, malformed, *keys)
             files = tuple(_receive(entry, doors, progress) for entry in manifest.files)
@@ -202,7 +206,12 @@ def _keep_sealed(
         # the folder itself is a link: nothing of it is opened
         names = []
     for name in names:
-        with connector.open(delivery, name) as stream:
+        try:
+            stream = connector.open(delivery, name)
+        except (ContractRefused, Incomplete):
+            # not readable, or gone since: there is nothing to keep
+            continue
+        with stream:
             target = delivery.under(quarantine) / "refused" / f"{name}.sealed"
             sealed = seal(stream, target, key, f"{delivery}/{name}")
         if declared.get(name, sealed.sha256) != sealed.sha256:
@@ -216,6 +225,27 @@ def _checksum_mismatch(delivery: DeliveryId, names: list[str]) -> HubError:
         reason="checksum_mismatch",
         next_step="Ask the contributor to send again: the transport or the export damaged them.",
     )
+
+
+def _refuse_known(delivery: DeliveryId, manifest: Manifest, known: Mapping[str, str]) -> None:
+    care = tables_of_care(delivery.source)
+    again = [f for f in manifest.files if f.rows and f.table in care and f.sha256 in known]
+    if again:
+        said = "; ".join(f"{f.name} is the file of {f.table} that {known[f.sha256]} brought" for f in again[:10])
+        raise ContractRefused(
+            f"{delivery}: {said} (same sha256).",
+            reason="same_as_other_period",
+            next_step=f"Send the files of {delivery.period}.",
+        )
+
+
+def tables_of_care(source: str) -> frozenset[str]:
+    """Tables whose rows are care of the period: dated ones, details, and what these detail. Registers of persons and
+    nomenclatures are none: they may be the same from one period to the next."""
+    tables = load_tables(source)
+    care = {name for name, table in tables.items() if table.date or table.parent}
+    parents = {table.parent.table for table in tables.values() if table.parent}
+    return frozenset(care | {name for name in parents if not tables[name].person})
 
 
 def _other_stage1_key(delivery: DeliveryId) -> KeyRefused:

@@ -37,12 +37,12 @@ def quarantined_records(
 def _of_table(folder: Path, key: rsa.RSAPrivateKey) -> Iterator[Place]:
     places: list[Place] = []
     for path in sorted(folder.glob("rows/*.parquet")):
-        found = read_encrypted(path, key, ["_file", ROW, "_reason"]).to_pylist()
-        places += [_place(folder.name, r["_file"], r[ROW], r["_reason"]) for r in found]
+        rows = read_encrypted(path, key, ["_file", ROW, "_reason"]).to_pylist()
+        places += [_place(folder.name, r["_file"], r[ROW], r["_reason"]) for r in rows]
     for path in sorted(folder.glob("malformed-*.parquet")):
         file = contributed_name(path.name.removeprefix("malformed-"))
-        found = read_encrypted(path, key, [ROW, "reason"]).to_pylist()
-        places += [_place(folder.name, file, r[ROW], f"malformed: {r['reason']}") for r in found]
+        lines = read_encrypted(path, key, [ROW, "reason"]).to_pylist()
+        places += [_place(folder.name, file, r[ROW], f"malformed: {r['reason']}") for r in lines]
     yield from sorted(places, key=lambda p: (p["file"], p["record"]))
 
 

@@ -3,48 +3,87 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from catalogue.db import records
 from jobs.delivery import FIRST, OPEN, UNANNOUNCED, DeliveryId, may_act
 from jobs.errors import ContractRefused, HubError, Incomplete, KeyRefused, StorageError
-from jobs.intake.arrivals import complete_deliveries, incomplete_deliveries
-from jobs.intake.connectors import MANIFEST, FolderOutbox
+from jobs.intake.arrivals import arrivals
+from jobs.intake.connectors import FolderOutbox
+from jobs.intake.manifest import declared, read_content
 from jobs.intake.pull import Progress, PullReport, pull
 from jobs.steps.hub import Hub
+from schemas.loader import source_names
 
-MANIFEST_BYTES = 4 * 1024 * 1024
 Answer = dict[str, Any]
 
 
-def announce(hub: Hub, only: tuple[str, str] | None = None) -> list[Answer]:
+def announce(
+    hub: Hub, only: tuple[str, str] | None = None, tell: Callable[[str], None] = lambda _: None
+) -> list[Answer]:
     """Records what is in the outboxes (``only``: of one source and period) and returns what was announced now:
-    ``source, period, version``.
+    ``source, period, version``. ``tell`` is called with a line for each thing that was seen and not announced, and why.
 
     Of several versions of one source and period at most one is open at a time: the lowest. A delivery whose files are
-    not all there is recorded as incomplete and looked at again next time.
+    not all there is recorded as incomplete and looked at again next time. No delivery stands in the way of another: one
+    that does not answer is told, and raises ``StorageError`` only when nothing was announced.
     """
-    known = {d["id"]: d["state"] for d in records.list_deliveries(hub.engine)}
     outbox = outbox_of(hub)
-    for delivery in incomplete_deliveries(outbox):
-        if known.get(str(delivery)) in UNANNOUNCED:
-            _announce(hub, delivery)
-            records.record_event(hub.engine, delivery, "incomplete", reason="files_missing", run=hub.run)
-            known[str(delivery)] = "incomplete"
+    states = {d["id"]: d["state"] for d in records.list_deliveries(hub.engine)}
+    there = [d for d in outbox.deliveries() if only is None or d.slice == only]
+    for line in [*(outbox.strays() if only is None else ()), *_gaps(there, states)]:
+        tell(line)
+    seen = arrivals(outbox, _to_look_at(there, states, tell))
+    failed: dict[DeliveryId, HubError] = dict(seen.unread)
     announced = []
-    busy = {DeliveryId.parse(d).slice for d, state in known.items() if state in OPEN}
-    for delivery in complete_deliveries(outbox):
-        if known.get(str(delivery)) not in UNANNOUNCED or delivery.slice in busy:
-            continue
-        if only and delivery.slice != only:
-            continue
-        if not _announce(hub, delivery) and records.delivery_state(hub.engine, delivery) in UNANNOUNCED:
-            records.record_event(hub.engine, delivery, FIRST, run=hub.run)
-        busy.add(delivery.slice)
-        announced.append({"source": delivery.source, "period": delivery.period, "version": delivery.version})
+    busy = {DeliveryId.parse(d).slice: d for d, state in states.items() if state in OPEN}
+    for delivery in sorted([*seen.waiting, *seen.complete]):
+        month = delivery.slice
+        try:
+            if waiting := seen.waiting.get(delivery):
+                tell(f"{delivery}: {waiting.said}")
+                _record(hub, delivery, "incomplete", reason="files_missing", detail={"said": waiting.said})
+            elif month in busy:
+                tell(f"{delivery}: {busy[month]} is on its way and ends first")
+            else:
+                _record(hub, delivery, FIRST)
+                busy[month] = str(delivery)
+                announced.append({"source": delivery.source, "period": delivery.period, "version": delivery.version})
+        except HubError as error:
+            failed[delivery] = error
+    for delivery, fault in failed.items():
+        tell(f"{delivery}: {fault}")
+    storage = [fault for fault in failed.values() if isinstance(fault, StorageError)]
+    if storage and not announced:
+        raise storage[0]
     return announced
+
+
+def _to_look_at(
+    there: Iterable[DeliveryId], states: Mapping[str, str], tell: Callable[[str], None]
+) -> Iterator[DeliveryId]:
+    """Those that are not known, or were incomplete; what is known is not opened again."""
+    for delivery in there:
+        if delivery.source not in source_names():
+            tell(f"{delivery}: the hub has no contract with a source {delivery.source}")
+        elif states.get(str(delivery)) in UNANNOUNCED:
+            yield delivery
+
+
+def _gaps(there: Iterable[DeliveryId], states: Mapping[str, str]) -> Iterator[str]:
+    """In words: versions that lie below a new one and were never seen."""
+    versions: dict[str, set[int]] = {}
+    for name in {*states, *map(str, there)}:
+        month, _, number = name.rpartition("/v")
+        versions.setdefault(month, set()).add(int(number))
+    for delivery in there:
+        before = {v for v in versions[str(delivery).rpartition("/v")[0]] if v < delivery.version}
+        first = max(before, default=0) + 1
+        if str(delivery) not in states and first < delivery.version:
+            last = delivery.version - 1
+            yield f"{delivery}: v{first}{f' to v{last}' if last > first else ''} was never seen"
 
 
 def outbox_of(hub: Hub) -> FolderOutbox:
@@ -52,16 +91,21 @@ def outbox_of(hub: Hub) -> FolderOutbox:
     return FolderOutbox(hub.settings.outboxes, hub.settings.outbox)
 
 
-def _announce(hub: Hub, delivery: DeliveryId) -> bool:
-    outbox = outbox_of(hub)
+def _record(hub: Hub, delivery: DeliveryId, state: str, **event: Any) -> None:
+    """Records the manifest as it is now, and the state of its delivery."""
+    is_new = _record_manifest(hub, delivery)
+    if state != FIRST or not is_new:
+        records.record_event(hub.engine, delivery, state, run=hub.run, **event)
+
+
+def _record_manifest(hub: Hub, delivery: DeliveryId) -> bool:
+    """True when it is new or was replaced. One that breaks its contract is recorded as far as it goes: the pull refuses
+    it."""
     try:
-        with outbox.open(delivery, MANIFEST) as stream:
-            content = stream.read(MANIFEST_BYTES)
-        manifest = json.loads(content)
-    except (ValueError, ContractRefused, StorageError):
-        content, manifest = b"", {}  # the pull says what is wrong with it
-    known = manifest if isinstance(manifest, dict) else {}
-    return records.announce(hub.engine, delivery, known, hashlib.sha256(content).hexdigest())
+        content = read_content(outbox_of(hub), delivery)
+    except (ContractRefused, Incomplete):
+        content = b""
+    return records.announce(hub.engine, delivery, declared(content), hashlib.sha256(content).hexdigest())
 
 
 def choose(hub: Hub, source: str, period: str) -> DeliveryId:
@@ -90,12 +134,16 @@ def receive(hub: Hub, delivery: DeliveryId, *, again: bool = False, progress: Pr
     A delivery with the same files as the published one is a duplicate; one older than the published one is superseded.
     """
     state = records.delivery_state(hub.engine, delivery)
-    if not (again or may_act("pull", state)):
+    if not (again or state in UNANNOUNCED or may_act("pull", state)):
         return _answer(delivery, state or "unknown", "stop")
     published = records.latest_published(hub.engine, delivery.source, delivery.period)
     if published and DeliveryId.parse(published).version > delivery.version:
         records.record_event(hub.engine, delivery, "superseded", reason=published, run=hub.run)
         return _answer(delivery, "superseded", "stop")
+    if state in UNANNOUNCED and not again:
+        _announce_complete(hub, delivery)
+    elif state == FIRST:
+        _record_manifest(hub, delivery)  # it may have been replaced since
     report = _pull(hub, delivery, progress)
     if not again and (same := records.same_content(
         hub.engine, delivery.source, delivery.period, [f.sha256 for f in report.files]
@@ -112,6 +160,18 @@ def receive(hub: Hub, delivery: DeliveryId, *, again: bool = False, progress: Pr
     return _answer(delivery, "pulled", "stage") | {"rows_in": report.rows}
 
 
+def _announce_complete(hub: Hub, delivery: DeliveryId) -> None:
+    """Announces what was incomplete when it was last looked at. Raises ``Incomplete`` with what it still waits for."""
+    seen = arrivals(outbox_of(hub), [delivery])
+    if waiting := seen.waiting.get(delivery):
+        raise Incomplete(
+            f"{delivery}: {waiting.said}.",
+            reason="missing_file",
+            next_step="wait for the contributor; nothing was loaded",
+        )
+    _record(hub, delivery, FIRST)
+
+
 def _pull(hub: Hub, delivery: DeliveryId, progress: Progress | None) -> PullReport:
     settings = hub.settings
     registered = records.key_check(hub.engine, "stage1")
@@ -125,10 +185,12 @@ def _pull(hub: Hub, delivery: DeliveryId, progress: Progress | None) -> PullRepo
             quarantine=settings.quarantine,
             keys_public=settings.keys / "public",
             stage1_key=registered,
+            known=records.files_of_other_periods(hub.engine, delivery),
             progress=progress,
         )
     except Incomplete as error:
-        records.record_event(hub.engine, delivery, "incomplete", reason=error.reason, run=hub.run)
+        said = {"said": str(error)}
+        records.record_event(hub.engine, delivery, "incomplete", reason=error.reason, run=hub.run, detail=said)
         raise
     except (ContractRefused, KeyRefused) as error:
         if error.reason.startswith("stage1_key") or isinstance(error, ContractRefused):
@@ -144,17 +206,25 @@ def reject(hub: Hub, delivery: DeliveryId, error: HubError) -> None:
 
 
 def _all_rows(hub: Hub, delivery: DeliveryId, where: str) -> list[Answer]:
+    """Books in which every declared row went to one place. A manifest may name a file twice: its rows are added up."""
     known = records.get_delivery(hub.engine, delivery)
-    books = []
+    rows: dict[tuple[str, str], int] = {}
     for file in known["files"] if known else []:
-        book: Answer = {"table": file["table"], "file": file["name"], "rows_in": file["rows"]}
-        book |= {"rows_published": 0, "rows_duplicate": 0, "rows_settled": 0, "rows_quarantined": {}}
-        if where == "rows_duplicate":
-            book["rows_duplicate"] = file["rows"]
-        else:
-            book["rows_quarantined"] = {where: file["rows"]}
-        books.append(book)
-    return books
+        of = file["table"], file["name"]
+        rows[of] = rows.get(of, 0) + file["rows"]
+    duplicates = where == "rows_duplicate"
+    return [
+        {
+            "table": table,
+            "file": name,
+            "rows_in": count,
+            "rows_published": 0,
+            "rows_duplicate": count if duplicates else 0,
+            "rows_settled": 0,
+            "rows_quarantined": {} if duplicates else {where: count},
+        }
+        for (table, name), count in rows.items()
+    ]
 
 
 def _answer(delivery: DeliveryId, state: str, following: str) -> Answer:

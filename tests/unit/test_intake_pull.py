@@ -204,7 +204,7 @@ def _drop(table: str) -> Any:
         pytest.param(lambda m: m.update(version=1), "wrong_place", "than the folder", id="other version"),
         pytest.param(lambda m: m.update(created_at="2099-01-01T00:00:00+00:00"), "future_manifest", "", id="future"),
         pytest.param(lambda m: m.update(created_at=CANARIES[0]), "manifest_unreadable", "created_at", id="no time"),
-        pytest.param(lambda m: m.update(DUPONTCANARI=1), "manifest_unreadable", "wrong at", id="unknown field"),
+        pytest.param(lambda m: m.update(DUPONTCANARI=1), "manifest_unreadable", "does not have", id="unknown field"),
         pytest.param(
             lambda m: m["files"][1].update(rows="3"), "manifest_unreadable", "files.1.rows", id="rows as text"
         ),
