@@ -31,6 +31,11 @@ def reason(lang: Lang, code: str) -> str:
     return text[lang] if text else ""
 
 
+def reasons() -> list[str]:
+    """Reason codes that have words."""
+    return [key.partition(".")[2] for key in texts() if key.startswith("reason.")]
+
+
 def best_language(accept: str) -> Lang:
     """The language that a browser accepts most (``Accept-Language``); French when it names neither."""
     best: Lang = "fr"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from catalogue.web.words import reason, reasons
 from expectations.kinds import KINDS
 from jobs.delivery import FIRST, PEOPLE, STATES
 from jobs.docs.commands import commands_page, in_cell
@@ -32,6 +33,7 @@ def pages() -> dict[str, str]:
     made["reference/settings.md"] = settings_page()
     made["reference/states.md"] = states_page()
     made["reference/errors.md"] = errors_page()
+    made["reference/refusals.md"] = refusals_page()
     made["reference/commands.md"] = commands_page()
     return {path: MADE + "\n" + text for path, text in made.items()}
 
@@ -208,6 +210,20 @@ def errors_page() -> str:
     ]
     lines += ["code into the named error, and tries again only where that can help.", ""]
     return _text([*lines, *_table(("exit code", "error", "meaning", "tried again"), rows)])
+
+
+def refusals_page() -> str:
+    """Why records and deliveries are refused: each reason with its words in both languages."""
+    lines = [
+        "# Reasons of refusals",
+        "",
+        "Why a record is in quarantine, or a whole delivery was refused or waits, as the catalogue and",
+        "`hub delivery show` say it. The message beside it names the file, the table, what was seen and the next step;",
+        "`hub delivery quarantined` says where records stand. A reason may carry a column: `unparsable:EXE_SOI_DTD`.",
+        "",
+    ]
+    rows = ((f"`{code}`", reason("en", code), reason("fr", code)) for code in sorted(reasons()))
+    return _text([*lines, *_table(("reason", "meaning", "in French"), rows)])
 
 
 def _facts(facts: Mapping[str, Any]) -> list[str]:
