@@ -34,8 +34,8 @@ KEYS = {
     "scheduler": {"workers/spark.token", "public/landing.pub.pem", "public/quarantine.pub.pem"},
 }
 """Key files that a running service sees; the others see none."""
-OPEN_PORTS = {5432, 8000, 8080}
-"""What listens on more than loopback: the database, the catalogue, Airflow."""
+OPEN_PORTS = {5432, 8000, 8001, 8080}
+"""What listens on more than its container's loopback: the database, the catalogue, the stewards' pages, Airflow."""
 DATABASE = """
 FROM {base}
 RUN groupadd --system --gid 999 postgres && useradd --system --uid 999 --gid postgres postgres \\

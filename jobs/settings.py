@@ -40,6 +40,11 @@ class Settings(BaseSettings):
     """Port of Airflow's pages and REST interface."""
     catalogue_port: int = 8000
     """Port of the catalogue's pages."""
+    steward_host: str = "127.0.0.1"
+    """Address that the stewards' pages listen on, whatever ``host`` is: they show exact counts and ask for no sign-in.
+    Loopback or a private network only."""
+    steward_port: int = 8001
+    """Port of the stewards' pages."""
     spark_memory: str = "2g"
     """Heap of the Spark server when it runs on this machine."""
     spark_remote: str | None = Field(default=None, examples=["sc://spark.example.org:15002/;use_ssl=true"])
@@ -70,6 +75,8 @@ class Settings(BaseSettings):
     """The Airflow run that a command works for, ``<dag>/<run>``: set by the task, kept with what it records."""
     public_url: str | None = Field(default=None, examples=["https://catalogue.example.org"])
     """The catalogue's address as seen by a browser, when it is another one than ``http://host:catalogue_port``."""
+    steward_url: str | None = Field(default=None, examples=["https://stewards.example.org"])
+    """The stewards' address as seen by a browser, when it is another one than ``http://steward_host:steward_port``."""
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -155,6 +162,11 @@ class Settings(BaseSettings):
     def catalogue_address(self) -> str:
         """Address that a person opens in a browser."""
         return self.public_url or f"http://{self.host}:{self.catalogue_port}"
+
+    @property
+    def steward_address(self) -> str:
+        """Address of the stewards' pages, with exact counts, that a steward opens in a browser."""
+        return self.steward_url or f"http://{self.steward_host}:{self.steward_port}"
 
 
 def said_in(path: Path) -> dict[str, Any]:

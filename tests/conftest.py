@@ -42,7 +42,11 @@ def spark_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     from jobs.spark import server
 
     settings = Settings(
-        home=tmp_path_factory.mktemp("hub"), spark_port=free_port(), spark_event_log=True, catalogue_port=free_port()
+        home=tmp_path_factory.mktemp("hub"),
+        spark_port=free_port(),
+        spark_event_log=True,
+        catalogue_port=free_port(),
+        steward_port=free_port(),
     )
     keys.generate(settings.keys)
     settings.logs.mkdir(parents=True, exist_ok=True)
@@ -68,7 +72,7 @@ def spark(request: pytest.FixtureRequest) -> Iterator[SparkSession]:
 @pytest.fixture
 def home(tmp_path: Path) -> Settings:
     """Settings of an empty hub in a temporary directory."""
-    return Settings(home=tmp_path / "hub", spark_port=free_port(), catalogue_port=free_port())
+    return Settings(home=tmp_path / "hub", spark_port=free_port(), catalogue_port=free_port(), steward_port=free_port())
 
 
 @pytest.fixture(scope="module")

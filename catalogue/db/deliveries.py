@@ -177,12 +177,12 @@ def list_deliveries(
 ) -> list[Record]:
     """One record per delivery, by source, period and version: ``id, source, period, version, state, reason, at,
     in_lake, published_at, rows_in_lake, replaced_by, rows_in, rows_published, rows_quarantined {reason: rows},
-    rows_duplicate, rows_settled, tables {table: the same counts}``.
+    rows_duplicate, rows_settled, tables {table: the same counts}, books [table, file and the same counts]``.
 
     ``state``, ``reason``, ``at`` and the counts of rows are those of the last attempt to take it in; rows are zero
-    until it was staged. ``in_lake``, ``published_at``, ``rows_in_lake`` (None: not recorded) are what the lake holds of
-    it: also of a delivery that is being taken in again, or was refused then. ``replaced_by``: the delivery whose rows
-    the lake holds where those of this one stood, or would stand.
+    until it was staged. ``in_lake``, ``published_at``, ``rows_in_lake`` (None: not recorded) and ``tables_in_lake``
+    (rows by table) are what the lake holds of it: also of a delivery that is being taken in again, or was refused then.
+    ``replaced_by``: the delivery whose rows the lake holds where those of this one stood, or would stand.
     """
     query = select(Delivery).order_by(Delivery.source, Delivery.period, Delivery.version)
     for column, value in ((Delivery.source, source), (Delivery.period, period), (Delivery.id, delivery_id)):
@@ -211,6 +211,7 @@ def list_deliveries(
                 t: _sum([b for b in books.get(d.id, []) if b.table_name == t])
                 for t in dict.fromkeys(b.table_name for b in books.get(d.id, []))
             },
+            "books": [{"table": b.table_name, "file": b.file, **_sum([b])} for b in books.get(d.id, [])],
         }
         for d in deliveries
     ]
@@ -226,7 +227,8 @@ def _in_lake(delivery: Delivery, held: Holding | None, had_its_turn: bool) -> Re
     return {
         "in_lake": mine is not None,
         "published_at": mine.at if mine else None,
-        "rows_in_lake": mine.rows if mine else 0,
+        "rows_in_lake": (sum(mine.rows.values()) if mine.rows else None) if mine else 0,
+        "tables_in_lake": dict(mine.rows) if mine and mine.rows else {},
         "replaced_by": held.delivery if held and not mine and had_its_turn else None,
     }
 
@@ -246,14 +248,13 @@ def _sum(books: Sequence[Book]) -> Record:
 
 
 def get_delivery(engine: Engine, delivery_id: object) -> Record | None:
-    """One delivery with ``files``, ``books`` (per file), ``events`` and ``decisions``, oldest first; or None."""
+    """One delivery with ``files``, ``events`` and ``decisions``, oldest first; or None."""
     wanted = str(delivery_id)
     found = list_deliveries(engine, delivery_id=wanted)
     if not found:
         return None
     with reading(engine) as session:
         row = session.get_one(Delivery, wanted)
-        books = session.scalars(select(Book).where(Book.delivery_id == wanted).order_by(Book.table_name, Book.file))
         events = session.scalars(select(Event).where(Event.delivery_id == wanted).order_by(Event.id))
         return {
             **found[0],
@@ -262,7 +263,6 @@ def get_delivery(engine: Engine, delivery_id: object) -> Record | None:
             "manifest_sha256": row.manifest_sha256,
             "first_seen_at": row.first_seen_at,
             "files": [as_dict(f, "name", "table_name", "rows", "bytes", "sha256") for f in row.files],
-            "books": [{"table": b.table_name, "file": b.file, **_sum([b])} for b in books],
             "events": [as_dict(e, "at", "state", "reason", "run", "detail") for e in events],
             "decisions": decisions(session, wanted),
         }

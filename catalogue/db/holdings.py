@@ -25,8 +25,8 @@ class Holding:
     """When these rows were published: publishing the same versions again changes nothing."""
     versions: Mapping[str, int] = field(default_factory=dict)
     """Delta version of each of its tables as it was published last."""
-    rows: int | None = None
-    """Its rows in the lake; None when its publishing did not record them."""
+    rows: Mapping[str, int] | None = None
+    """Its rows in the lake by table; None when its publishing did not record them."""
 
 
 def holdings(session: Session) -> dict[Slice, Holding]:
@@ -52,7 +52,7 @@ def holdings(session: Session) -> dict[Slice, Holding]:
 def _to_holding(event: Event) -> Holding:
     detail = event.detail or {}
     rows = detail.get("rows")
-    return Holding(event.delivery_id, event.at, dict(detail.get("versions", {})), sum(rows.values()) if rows else None)
+    return Holding(event.delivery_id, event.at, dict(detail.get("versions", {})), rows or None)
 
 
 def published_deliveries(engine: Engine) -> list[str]:

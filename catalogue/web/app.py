@@ -16,6 +16,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Red
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from catalogue.db import records
 from catalogue.web import checks, pages, words
@@ -45,8 +46,9 @@ Found = TypeVar("Found")
 class Site:
     """Renders pages with what all of them need."""
 
-    def __init__(self, engine: Engine, airflow_origins: Iterable[str]) -> None:
+    def __init__(self, engine: Engine, airflow_origins: Iterable[str], *, exact: bool) -> None:
         self.engine = engine
+        self.exact = exact
         origins = tuple(airflow_origins)
         self.airflow = origins[0] if origins else ""
         self.framers = " ".join(origins) or "'none'"
@@ -58,18 +60,18 @@ class Site:
         path, query = request.url.path, request.url.query
         here = path if path.split("/")[1] in LANGS else f"/{lang}/"
         other = {at: "/".join(["", at, *here.split("/")[2:]]) + (f"?{query}" if query else "") for at in LANGS}
-        return HTMLResponse(to_html(template, lang, {"here": here, **values}, other), status)
+        return HTMLResponse(to_html(template, lang, {"here": here, **values}, other, exact=self.exact), status)
 
     def framed(self, request: Request, lang: Lang, template: str, values: Mapping[str, Any]) -> Response:
         """One page in one language as Airflow may show it in a frame."""
         asked = {k: v for k, v in request.query_params.items() if k != "lang"}
         in_languages = {at: f"{request.url.path}?{urlencode({**asked, 'lang': at})}" for at in LANGS}
-        html = to_html(template, lang, values, in_languages, place="frame")
+        html = to_html(template, lang, values, in_languages, place="frame", exact=self.exact)
         return HTMLResponse(html, headers=self.policy(**{"frame-ancestors": self.framers}))
 
     def quality_run(self, run: Mapping[str, Any]) -> dict[str, Any]:
         """What the page of a quality run shows."""
-        values = checks.quality_run(self.engine, run)
+        values = checks.quality_run(self.engine, run, exact=self.exact)
         return {**values, "section": "quality", "run_link": self.address_of(run["run"])}
 
     def address_of(self, run: str | None) -> str | None:
@@ -82,14 +84,23 @@ class Site:
         return {"Content-Security-Policy": "; ".join(f"{k} {v}" for k, v in {**POLICY, **changes}.items())}
 
 
-def create_app(engine: Engine, *, airflow_origins: Iterable[str] = ()) -> FastAPI:
-    """The catalogue over a migrated hub database. ``airflow_origins`` may show a run's quality in a frame."""
+def create_app(
+    engine: Engine, *, exact: bool = False, airflow_origins: Iterable[str] = (), hosts: Iterable[str] = ("*",)
+) -> FastAPI:
+    """The catalogue over a migrated hub database: the public's, or with ``exact`` the stewards'.
+
+    The stewards' shows exact counts of rows, what the steps said, who decided and why; ``airflow_origins`` may show a
+    run's quality there in a frame. ``hosts``: the names that a browser may call it by.
+    """
     app = FastAPI(title="Catalogue", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    site = Site(engine, airflow_origins)
+    site = Site(engine, airflow_origins, exact=exact)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.middleware("http")(partial(_secure, site))
     _add_errors(app, site)
     _add_machine_routes(app, site)
+    if exact:
+        _add_airflow_route(app, site)  # before those that begin with any language
     _add_database_routes(app, site)
     _add_quality_routes(app, site)
     _add_record_routes(app, site)
@@ -110,7 +121,8 @@ async def _secure(site: Site, request: Request, call_next: Callable[[Request], A
     if "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]:
         response.headers["X-Frame-Options"] = "DENY"
     static = request.url.path.startswith("/static/")
-    response.headers.setdefault("Cache-Control", "max-age=3600" if static else "no-cache")
+    kept = "max-age=3600" if static else "no-store" if site.exact else "no-cache"
+    response.headers.setdefault("Cache-Control", kept)
     return response
 
 
@@ -162,7 +174,7 @@ def _add_machine_routes(app: FastAPI, site: Site) -> None:
 
     @app.api_route("/robots.txt", methods=METHODS)
     def robots() -> Response:
-        return Response("User-agent: *\nDisallow: /airflow/\n", media_type="text/plain")
+        return Response(f"User-agent: *\nDisallow: {'/' if site.exact else ''}\n", media_type="text/plain")
 
 
 def _add_database_routes(app: FastAPI, site: Site) -> None:
@@ -190,7 +202,7 @@ def _add_database_routes(app: FastAPI, site: Site) -> None:
         return site.page(request, _checked(lang), "about.html", {"section": "about"})
 
 
-def _add_quality_routes(app: FastAPI, site: Site) -> None:
+def _add_airflow_route(app: FastAPI, site: Site) -> None:
     @app.api_route("/airflow/quality", methods=METHODS)
     def airflow_quality(request: Request, dag_id: str = "", run_id: str = "", lang: str = "") -> Response:
         chosen = _known(lang) or _language(request)
@@ -198,9 +210,11 @@ def _add_quality_routes(app: FastAPI, site: Site) -> None:
         if run:
             return site.framed(request, chosen, "quality_run.html", site.quality_run(run))
         name = _found(partial(records.delivery_of_run, site.engine), dag_id, run_id)
-        about = pages.delivery(site.engine, name) if name else None
+        about = pages.delivery(site.engine, name, exact=site.exact) if name else None
         return site.framed(request, chosen, "no_run.html", {"about": about})
 
+
+def _add_quality_routes(app: FastAPI, site: Site) -> None:
     @app.api_route("/{lang}/quality", methods=METHODS)
     def quality(request: Request, lang: str) -> Response:
         values = {**checks.quality(site.engine), "section": "quality"}
@@ -235,10 +249,10 @@ def _add_record_routes(app: FastAPI, site: Site) -> None:
 
     @app.api_route("/{lang}/deliveries", methods=METHODS)
     def deliveries(request: Request, lang: str, source: str = "", state: str = "") -> Response:
-        values = pages.deliveries(site.engine, source, state)
+        values = pages.deliveries(site.engine, source, state, exact=site.exact)
         return site.page(request, _checked(lang), "deliveries.html", {**values, "section": "deliveries"})
 
     @app.api_route("/{lang}/deliveries/{delivery_id:path}", methods=METHODS)
     def delivery(request: Request, lang: str, delivery_id: str) -> Response:
-        values = _or_404(pages.delivery(site.engine, delivery_id))
+        values = _or_404(pages.delivery(site.engine, delivery_id, exact=site.exact))
         return site.page(request, _checked(lang), "delivery.html", {**values, "section": "deliveries"})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
 
 from catalogue.db import records
+from catalogue.web import control
 from catalogue.web.html import to_html
 from jobs.delivery import Subject
 from schemas.text import LANGS, Lang
@@ -17,8 +18,6 @@ Page = dict[str, Any]
 
 WORST = {"errored": 0, "failed": 1, "passed": 2}
 SEVERITIES = ("critical", "warning", "info")
-ROWS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
-"""Counts of a book, in the order in which they are shown: the first is the sum of the others."""
 BAR = 160
 """Width of the bar of a broken rule, in pixels."""
 
@@ -34,26 +33,35 @@ def find_run(engine: Engine, subject: str) -> Mapping[str, Any] | None:
     return records.get_quality_run(engine, number) if number else records.last_quality_run(engine, subject)
 
 
-def quality_run(engine: Engine, run: Mapping[str, Any]) -> Page:
+def quality_run(engine: Engine, run: Mapping[str, Any], *, exact: bool) -> Page:
     """The page of one quality run: its rules, decisions and, of a delivery, its books."""
     subject = run["subject"]
     others = [with_counts(r) for r in records.list_quality_runs(engine, subject) if r["id"] != run["id"]]
     delivery = records.get_delivery(engine, subject)
+    books = shown_books(engine, delivery, exact=exact) if delivery else []
+    decisions = run["decisions"] if exact else [{**d, **control.NOBODY} for d in run["decisions"]]
     return {
-        "run": with_counts(run),
+        "run": {**with_counts(run, exact=exact), "decisions": decisions},
         "severities": SEVERITIES,
         "others": others,
         "waiting": delivery is not None and delivery["state"] == "waiting",
-        "books": delivery["books"] if delivery else [],
-        "total": total(delivery["books"] if delivery else []),
+        "books": books,
+        "total": control.to_total(books),
         "run_link": None,
     }
 
 
-def with_counts(run: Mapping[str, Any]) -> Page:
+def shown_books(engine: Engine, delivery: Mapping[str, Any], *, exact: bool) -> list[Page]:
+    """The books of a delivery by file, with disclosure control unless ``exact``."""
+    source = records.list_deliveries(engine, delivery["source"])
+    in_lake = control.to_lake(source, exact=exact)[delivery["id"]]
+    return control.to_books(delivery["books"], in_lake, exact=exact)
+
+
+def with_counts(run: Mapping[str, Any], *, exact: bool = False) -> Page:
     """A quality run with shares and sums: ``failing`` holds what needs a look, worst first; ``by_table`` all rules;
-    ``summary`` the rules by severity and verdict."""
-    results = [with_share(r) for r in run["results"]]
+    ``summary`` the rules by severity and verdict. The counts of rows pass disclosure control unless ``exact``."""
+    results = [with_bar(control.with_share(r, exact=exact)) for r in run["results"]]
     worst = sorted(results, key=lambda r: (WORST[r["verdict"]], SEVERITIES.index(r["severity"]), r["rule"]))
     tables: dict[str, list[Page]] = {}
     for r in sorted(results, key=lambda r: (r["table"], r["rule"])):
@@ -69,12 +77,10 @@ def with_counts(run: Mapping[str, Any]) -> Page:
     }
 
 
-def with_share(result: Mapping[str, Any]) -> Page:
-    """A rule's result with its ``share`` (None when nothing was counted) and the ``bar`` that draws it."""
-    violated, of = result["violated"], result["denominator"]
-    share = violated / of if violated is not None and of else None
-    drawn = share is not None and result["verdict"] == "failed"
-    return {**result, "share": share, "bar": _bar(share or 0, result.get("max_rate") or 0) if drawn else None}
+def with_bar(result: Mapping[str, Any]) -> Page:
+    """A rule's result with the ``bar`` that draws its share, when it is broken."""
+    drawn = result["share"] is not None and result["verdict"] == "failed"
+    return {**result, "bar": _bar(result["share"], result["max_rate"]) if drawn else None}
 
 
 def _bar(share: float, allowed: float) -> dict[str, float]:
@@ -84,25 +90,20 @@ def _bar(share: float, allowed: float) -> dict[str, float]:
     return {"width": BAR, "violated": width, "limit": round(BAR * min(allowed, full) / full, 1)}
 
 
-def total(books: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Sums of books, by the names of ``ROWS``."""
-    return {key: sum(sum(b[key].values()) if key == "rows_quarantined" else b[key] for b in books) for key in ROWS}
-
-
 def as_number(text: str) -> int | None:
     """A number that a database can hold, or None."""
     return int(text) if text.isdecimal() and len(text) < 16 else None
 
 
 def write_run(engine: Engine, subject: str, folder: Path) -> dict[Lang, Path] | None:
-    """Writes the page of the last quality run of a subject as ``report.fr.html`` and ``report.en.html``, each a whole
-    page by itself; their paths by language, or None when the subject was never judged."""
+    """Writes the page of the last quality run of a subject as ``report.fr.html`` and ``report.en.html``, with exact
+    counts, each a whole page by itself; their paths by language, or None when the subject was never judged."""
     run = records.last_quality_run(engine, subject)
     if run is None:
         return None
-    values = {**quality_run(engine, run), "others": []}
+    values = {**quality_run(engine, run, exact=True), "others": []}
     names = {lang: f"report.{lang}.html" for lang in LANGS}
     folder.mkdir(parents=True, exist_ok=True)
     for lang, name in names.items():
-        (folder / name).write_text(to_html("quality_run.html", lang, values, names, place="file"), "utf-8")
+        (folder / name).write_text(to_html("quality_run.html", lang, values, names, place="file", exact=True), "utf-8")
     return {lang: folder / name for lang, name in names.items()}

@@ -40,12 +40,19 @@ def style() -> Markup:
 
 
 def to_html(
-    template: str, lang: Lang, values: Mapping[str, Any], in_languages: Mapping[Lang, str], *, place: str = "site"
+    template: str,
+    lang: Lang,
+    values: Mapping[str, Any],
+    in_languages: Mapping[Lang, str],
+    *,
+    place: str = "site",
+    exact: bool = False,
 ) -> str:
     """One page in one language. ``in_languages``: where the same page is in each language.
 
     ``place`` is where the page stands: on the ``site``; in a ``frame`` of Airflow, without the site's menu and with
     links that open beside the frame; in a ``file`` that carries its style and links to nothing but its translation.
+    ``exact``: the values hold exact counts of rows, and the page says so.
     """
     return (
         _templates()
@@ -56,6 +63,7 @@ def to_html(
             other=next(other for other in LANGS if other != lang),
             in_languages=in_languages,
             place=place,
+            exact=exact,
             style=style() if place == "file" else "",
             t=partial(words.say, lang),
             reason=partial(words.reason, lang),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from sqlalchemy import Engine
 
 from catalogue.db import records
 from catalogue.db.records import Release
-from catalogue.web import shelf
-from catalogue.web.checks import total, with_counts
+from catalogue.web import control, shelf
+from catalogue.web.checks import with_counts
 from catalogue.web.figures import GRID, Figures, to_grid
 from catalogue.web.shelf import Database
 from schemas.loader import Table
@@ -176,42 +176,62 @@ def _is_known(name: str, known: set[str]) -> bool:
     return where in known and short in shelf.databases()[where].tables
 
 
-def deliveries(engine: Engine, source: str, state: str) -> Page:
+def deliveries(engine: Engine, source: str, state: str, *, exact: bool) -> Page:
     """Deliveries with their books, of a source and in a state when asked; sums of those shown, without those whose rows
     were replaced in the lake."""
     every = records.list_deliveries(engine)
-    found = [d for d in every if source in ("", d["source"]) and state in ("", d["state"])]
+    lake = control.to_lake(every, exact=exact)
+    chosen = [
+        with_rows(d, lake[d["id"]], exact=exact)
+        for d in every
+        if source in ("", d["source"]) and state in ("", d["state"])
+    ]
     return {
         "any": bool(every),
-        "deliveries": found,
+        "deliveries": chosen,
         "source": source,
         "state": state,
         "sources": sorted({d["source"] for d in every}),
         "states": [s for s, _ in Counter(d["state"] for d in every).most_common()],
-        "total": total([d for d in found if not d["replaced_by"]]),
-        "rows_in_lake": sum(d["rows_in_lake"] or 0 for d in found),
+        "total": control.to_total([d for d in chosen if d["books"] and not d["replaced_by"]]),
+        "lake": control.to_sum(d["lake"] for d in chosen if d["in_lake"]),
     }
 
 
-def delivery(engine: Engine, delivery_id: str) -> Page | None:
-    """One delivery with its books by file, its history and its quality, or None."""
-    found = records.get_delivery(engine, delivery_id)
-    if found is None:
+def with_rows(delivery: Mapping[str, Any], in_lake: Mapping[str, control.Count], *, exact: bool) -> Page:
+    """A delivery with its ``books`` as they are shown, their sums (``rows``) and its rows in the ``lake``."""
+    books = control.to_books(delivery["books"], in_lake, exact=exact)
+    return {**delivery, "books": books, "rows": control.to_total(books), "lake": control.to_sum(in_lake.values())}
+
+
+def delivery(engine: Engine, delivery_id: str, *, exact: bool) -> Page | None:
+    """One delivery with its books by file, its history and its quality, or None. What a step said of it holds counts,
+    and a decision has its steward's name and words: both are left out unless ``exact``."""
+    known = records.get_delivery(engine, delivery_id)
+    if known is None:
         return None
-    known = {d["id"] for d in records.list_deliveries(engine, found["source"])}
-    for event in found["events"]:
-        # who approved is on record, not on a public page
-        event["reason"] = None if event["state"] == "approved" else event["reason"]
-        event["other"] = event["reason"] if event["reason"] in known else None
-        event["said"] = (event["detail"] or {}).get("said")
+    same_source = records.list_deliveries(engine, known["source"])
+    ids = {d["id"] for d in same_source}
     run = records.last_quality_run(engine, delivery_id)
-    history = [{**e, "decision": None} for e in found["events"]]
-    history += [{"at": d["at"], "decision": d["decision"]} for d in found["decisions"]]
+    events = [_event(e, ids, exact=exact) for e in known["events"]]
+    decided = [{"said": None, **d, **({} if exact else control.NOBODY)} for d in known["decisions"]]
     return {
-        "delivery": found,
-        "history": sorted(history, key=lambda e: e["at"]),
-        "last": found["events"][-1] if found["events"] else None,
-        "total": total(found["books"]),
+        "delivery": with_rows(known, control.to_lake(same_source, exact=exact)[known["id"]], exact=exact),
+        "history": sorted([*events, *decided], key=lambda e: e["at"]),
+        "last": events[-1] if events else None,
         "run": with_counts(run) if run else None,
-        "database": shelf.databases().get(found["source"]),
+        "database": shelf.databases().get(known["source"]),
+    }
+
+
+def _event(event: Mapping[str, Any], ids: Set[str], *, exact: bool) -> Page:
+    """A change of state with the delivery that its reason names (``other``), if it names one."""
+    reason = None if event["state"] == "approved" else event["reason"]
+    return {
+        "at": event["at"],
+        "state": event["state"],
+        "reason": reason,
+        "other": reason if reason in ids else None,
+        "said": (event["detail"] or {}).get("said") if exact else None,
+        "decision": None,
     }

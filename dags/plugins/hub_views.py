@@ -1,4 +1,5 @@
-"""Two views of the catalogue in Airflow's pages: a run's quality report, and the catalogue itself."""
+"""Two views of the catalogue in Airflow's pages: a run's quality report on the stewards' address, and the
+public catalogue."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from jobs.settings import Settings
 
-CATALOGUE = Settings().catalogue_address
+SETTINGS = Settings()
 
 
 class HubViews(AirflowPlugin):
@@ -20,7 +21,7 @@ class HubViews(AirflowPlugin):
             "name": "Quality report",
             "destination": "dag_run",
             "url_route": "quality-report",
-            "href": f"{CATALOGUE}/airflow/quality?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
+            "href": f"{SETTINGS.steward_address}/airflow/quality?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
         },
-        {"name": "Catalogue", "destination": "nav", "category": "browse", "href": CATALOGUE},
+        {"name": "Catalogue", "destination": "nav", "category": "browse", "href": SETTINGS.catalogue_address},
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -42,10 +43,15 @@ def describe(
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; HUB_HOST by default.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; HUB_CATALOGUE_PORT by default.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; HUB_HOST or HUB_STEWARD_HOST by default.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port; HUB_CATALOGUE_PORT or HUB_STEWARD_PORT by default.")] = None,
+    steward: Annotated[
+        bool, typer.Option("--steward", help="The stewards' pages: exact counts, small ones too.")
+    ] = False,
 ) -> None:
-    """Serve the catalogue's pages until stopped."""
+    """Serve the catalogue's pages until stopped: the public's, or the stewards'."""
     import uvicorn
 
     from catalogue.web.app import create_app
@@ -53,12 +59,16 @@ def serve(
     from jobs.steps.hub import Hub
 
     settings = Settings()
-    pages = create_app(
-        Hub(settings).engine,
-        airflow_origins=airflow_origins(settings.host, settings.airflow_port, settings.airflow_public_url),
-    )
-    where, at = host or settings.host, port or settings.catalogue_port
-    show.say(f"The catalogue is at http://{where}:{at}/")
+    engine = Hub(settings).engine
+    if steward:
+        where, at, what = host or settings.steward_host, port or settings.steward_port, "The stewards' pages are"
+        origins = airflow_origins(settings.host, settings.airflow_port, settings.airflow_public_url)
+        names = {where, "127.0.0.1", "localhost", urlsplit(settings.steward_address).hostname or where}
+        pages = create_app(engine, exact=True, airflow_origins=origins, hosts=names)
+    else:
+        where, at, what = host or settings.host, port or settings.catalogue_port, "The catalogue is"
+        pages = create_app(engine)
+    show.say(f"{what} at http://{where}:{at}/")
     uvicorn.run(pages, host=where, port=at, log_level="warning", access_log=False, server_header=False)
 
 

@@ -84,11 +84,11 @@ SHOTS = (
          user="steward"),
     Shot("report-in-airflow", "airflow", "/dags/{waiting_dag}/runs/{waiting_run}/plugin/quality-report", "Quality",
          user="steward"),
-    Shot("report", "catalogue", "/en/quality/{waiting_quality}", "What to do", height=880),
-    Shot("quality", "catalogue", "/en/quality", "Verdict"),
-    Shot("deliveries", "catalogue", "/en/deliveries", "Quarantined", height=960),
-    Shot("waiting", "catalogue", "/en/deliveries/{waiting}", "Quarantined"),
-    Shot("refused", "catalogue", "/en/deliveries/{rejected}", "the header lacks"),
+    Shot("report", "stewards", "/en/quality/{waiting_quality}", "What to do", height=880),
+    Shot("quality", "stewards", "/en/quality", "Verdict"),
+    Shot("deliveries", "stewards", "/en/deliveries", "Quarantined", height=960),
+    Shot("waiting", "stewards", "/en/deliveries/{waiting}", "Quarantined"),
+    Shot("refused", "stewards", "/en/deliveries/{rejected}", "the header lacks"),
     Shot("catalogue", "catalogue", "/en/", "OMOP"),
     Shot("release", "catalogue", "/en/releases", "Release 1"),
 )  # fmt: skip
@@ -146,7 +146,11 @@ def take(settings: Settings, folder: Path, tell: Callable[[str], None], only: tu
 
 
 def _take(browser: Browser, settings: Settings, shot: Shot, known: Facts, folder: Path) -> Path:
-    base = airflow.address(settings) if shot.where == "airflow" else settings.catalogue_address
+    base = {
+        "airflow": airflow.address(settings),
+        "catalogue": settings.catalogue_address,
+        "stewards": settings.steward_address,
+    }[shot.where]
     context = browser.new_context(viewport={"width": WIDTH, "height": shot.height}, locale="en-GB", timezone_id="UTC")
     context.add_init_script("localStorage.setItem('chakra-ui-color-mode', 'light')")
     if shot.where == "airflow":

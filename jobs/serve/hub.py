@@ -28,8 +28,16 @@ Tell = Callable[[str], None]
 
 
 def catalogue_server(settings: Settings) -> Server:
-    """The catalogue's pages."""
-    address = f"http://{settings.host}:{settings.catalogue_port}/"
+    """The catalogue's public pages."""
+    return _pages("catalogue", f"http://{settings.host}:{settings.catalogue_port}/", settings)
+
+
+def steward_server(settings: Settings) -> Server:
+    """The same pages with exact counts, on an address of their own."""
+    return _pages("steward", f"http://{settings.steward_host}:{settings.steward_port}/", settings, "--steward")
+
+
+def _pages(name: str, address: str, settings: Settings, *options: str) -> Server:
 
     def ready() -> bool:
         try:
@@ -37,19 +45,19 @@ def catalogue_server(settings: Settings) -> Server:
         except httpx.HTTPError:
             return False
 
-    argv = (sys.executable, "-m", "jobs.cli", "catalogue", "serve")
-    return Server("catalogue", argv, airflow.hub_environment(settings), ready)
+    argv = (sys.executable, "-m", "jobs.cli", "catalogue", "serve", *options)
+    return Server(name, argv, airflow.hub_environment(settings), ready)
 
 
 def servers(settings: Settings) -> list[Server]:
     """What this module starts itself; the Spark server starts itself."""
-    return [*airflow.servers(settings), catalogue_server(settings)]
+    return [*airflow.servers(settings), catalogue_server(settings), steward_server(settings)]
 
 
 def pid_files(settings: Settings) -> list[Path]:
     """Files of every server of this hub, in the order in which they are stopped: who gives work first."""
     return [settings.run / f"{name}.pid" for name in (*(f"airflow-{c}" for c in reversed(airflow.COMPONENTS)),
-            "catalogue", SPARK)]  # fmt: skip
+            "catalogue", "steward", SPARK)]  # fmt: skip
 
 
 def sessions(settings: Settings) -> list[int]:
@@ -66,6 +74,7 @@ def require_stopped(settings: Settings) -> None:
             next_step="stop it where it was started with Ctrl-C, or with `hub up --stop`",
         )
     processes.require_free(settings, airflow_port="Airflow", catalogue_port="the catalogue")
+    processes.require_free(settings, settings.steward_host, steward_port="the stewards' pages")
     if not settings.spark_remote:
         processes.require_free(settings, spark_port="the Spark server")
 
@@ -191,5 +200,6 @@ def addresses(settings: Settings) -> list[str]:
     """Where a person goes, as lines."""
     return [
         f"Catalogue  {settings.catalogue_address}",
+        f"Stewards   {settings.steward_address}  (exact counts: not public)",
         f"Airflow    {airflow.address(settings)}",
     ]

@@ -43,17 +43,19 @@ class Server:
         return settings.logs / f"{self.name}.log"
 
 
-def require_free(settings: Settings, **variables: str) -> None:
-    """Refuses with ``ConfigError`` when a port is in use. ``variables``: field of the settings -> what it is for."""
+def require_free(settings: Settings, host: str | None = None, **variables: str) -> None:
+    """Refuses with ``ConfigError`` when a port of ``host`` (the settings' by default) is in use. ``variables``: field
+    of the settings -> what it is for."""
+    host = host or settings.host
     for name, purpose in variables.items():
         port = getattr(settings, name)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((settings.host, port))
+                probe.bind((host, port))
             except OSError:
                 raise ConfigError(
-                    f"Port {port} of {settings.host} is in use; it is meant for {purpose}.",
+                    f"Port {port} of {host} is in use; it is meant for {purpose}.",
                     reason="port_in_use",
                     next_step=f"stop what uses it, or set HUB_{name.upper()} to a free port",
                 ) from None

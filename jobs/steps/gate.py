@@ -107,10 +107,10 @@ def _judge(hub: Hub, subject: Subject) -> tuple[Answer, list[Result]]:
         "rules": len(results),
         "failed": {s: sum(1 for r in failed if r.severity == s) for s in ("critical", "warning", "info")},
         "failed_rules": [in_words(r) for r in failed][:20],
-        "report": f"{hub.settings.catalogue_address}/en/quality/{subject}",
+        "report": f"{hub.settings.steward_address}/en/quality/{subject}",
     }
     if subject.delivery:
-        answer["books"] = f"{hub.settings.catalogue_address}/en/deliveries/{subject}"
+        answer["books"] = f"{hub.settings.steward_address}/en/deliveries/{subject}"
     return _identity(subject) | answer, failed
 
 

@@ -64,7 +64,7 @@ def gate(delivery: str) -> Answer:
         records.record_event(HUB.engine, delivery, "waiting", reason="quality", run=HUB.run)
     failed = {"critical": 0, "warning": len(rules), "info": 0}
     names = [f"{r['table']}: {r['rule']} (3 of 50)" for r in rules]
-    report = f"{HUB.settings.catalogue_address}/en/quality/{delivery}"
+    report = f"{HUB.settings.steward_address}/en/quality/{delivery}"
     return {"id": delivery, "verdict": verdict, "rules": 9, "failed": failed, "failed_rules": names, "report": report}
 
 

@@ -126,6 +126,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         home=tmp_path_factory.mktemp("hub"),
         airflow_port=free_port(),
         catalogue_port=free_port(),
+        steward_port=free_port(),
         spark_port=free_port(),
     )
     with pytest.MonkeyPatch.context() as patch:

@@ -224,6 +224,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
         spark_port=free_port(),
         airflow_port=free_port(),
         catalogue_port=free_port(),
+        steward_port=free_port(),
         spark_event_log=True,
         spark_memory="1g",
     )
@@ -241,5 +242,5 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
         found.said = {" ".join(argv): run_command(settings, *argv) for argv in READS}
         for subject in (f"dcir/{MONTH}/v1", "build/1"):
             found.said |= {f"report {subject}": run_command(settings, "quality", "report", subject)}
-        found.pages = crawl(f"{settings.catalogue_address}/")
+        found.pages = crawl(f"{settings.catalogue_address}/") | crawl(f"{settings.steward_address}/")
     return found

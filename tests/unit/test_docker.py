@@ -147,8 +147,12 @@ def test_a_service_waits_for_those_that_last_to_be_healthy_and_for_the_others_to
             assert how["condition"] == wanted, f"{name} on {other}"
 
 
-def test_only_the_two_web_servers_publish_a_port_and_on_loopback() -> None:
+def test_only_the_web_servers_publish_a_port_and_on_loopback() -> None:
     ports = {name: s["ports"] for name, s in SERVICES.items() if "ports" in s}
+    # exact counts without a sign-in: no variable may publish them elsewhere
+    assert ports.pop("steward") == ["127.0.0.1:${HUB_STEWARD_PORT:-8001}:8001"]
+    assert set(SERVICES["steward"]["networks"]) == {"inside", "stewards"}
+    assert [name for name, s in SERVICES.items() if "stewards" in s.get("networks", [])] == ["steward"]
     assert set(ports) == {"airflow", "catalogue"}
     assert all(len(p) == 1 and p[0].startswith("${HUB_BIND:-127.0.0.1}:") for p in ports.values())
     assert {name for name, s in SERVICES.items() if "web" in s.get("networks", [])} == set(ports)
@@ -185,7 +189,7 @@ def test_contributors_keys_are_never_made_by_the_hub() -> None:
 
 def test_passwords_are_read_from_files_that_only_their_users_mount() -> None:
     assert who_mounts("secrets-database") == {"secrets", "database"}
-    assert who_mounts("secrets-hub") == {"secrets", "keys", "scheduler", "triggerer", "catalogue"}
+    assert who_mounts("secrets-hub") == {"secrets", "keys", "scheduler", "triggerer", "catalogue", "steward"}
     airflows = {"airflow", "scheduler", "dag-processor", "triggerer"}
     assert who_mounts("secrets-airflow") == {"secrets", "airflow-database", *airflows}
     assert who_mounts("airflow") == {"airflow-database", *airflows}

@@ -218,6 +218,7 @@ class RecordsSuite:
             "in_lake": False,
             "published_at": None,
             "rows_in_lake": 0,
+            "tables_in_lake": {},
             "replaced_by": None,
             "rows_in": 110,
             "rows_published": 95,
@@ -225,7 +226,9 @@ class RecordsSuite:
             "rows_duplicate": 3,
             "rows_settled": 2,
             "tables": found["tables"],
+            "books": found["books"],
         }
+        assert [b["file"] for b in found["books"] if b["table"] == "er_pha_f"] == [second["file"]]
         assert found["tables"]["er_pha_f"]["rows_quarantined"] == {"date": 5}
         assert records.list_deliveries(engine, source="ville") == []
 

@@ -130,6 +130,7 @@ def test_the_servers_and_the_order_of_stopping(settings: Settings) -> None:
         "airflow-dag-processor",
         "airflow-triggerer",
         "catalogue",
+        "steward",
     ]
     assert {f.stem for f in hub.pid_files(settings)} == {*names, "spark"}
     assert hub.sessions(settings) == []

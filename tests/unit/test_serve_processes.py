@@ -73,7 +73,7 @@ def test_a_server_is_started_once_and_stopped_with_its_children(settings: Settin
 
 
 def test_a_hub_that_is_kept_up_is_ended_with_its_keeper(settings: Settings) -> None:
-    ports = {"HUB_CATALOGUE_PORT": str(settings.catalogue_port), "HUB_AIRFLOW_PORT": str(free_port())}
+    ports = {f"HUB_{name}_PORT": str(free_port()) for name in ("CATALOGUE", "STEWARD", "AIRFLOW")}
     told = {"HUB_HOME": str(settings.home), "HUB_SPARK_REMOTE": "sc://nowhere:1", **ports}
     keeper = subprocess.Popen([sys.executable, "-c", KEEPER], env={**os.environ, **told})
     file = settings.run / "catalogue.pid"

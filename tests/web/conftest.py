@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy import Engine
 
 from catalogue.db import records
 from catalogue.web.app import create_app
@@ -41,21 +42,35 @@ def airflow_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def full(tmp_path_factory: pytest.TempPathFactory, airflow_port: int) -> Iterator[str]:
-    """Address of a catalogue of a hub that ran for three months."""
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The database of a hub that ran for three months."""
     engine = records.open_engine(f"sqlite:///{tmp_path_factory.mktemp('full') / 'hub.db'}")
     records.migrate(engine)
     seed.fill(engine)
-    with serving(create_app(engine, airflow_origins=(f"http://127.0.0.1:{airflow_port}",)), free_port()) as at:
-        yield at
+    yield engine
     engine.dispose()
 
 
 @pytest.fixture(scope="session")
+def full(engine: Engine) -> Iterator[str]:
+    """Address of its public catalogue."""
+    with serving(create_app(engine), free_port()) as at:
+        yield at
+
+
+@pytest.fixture(scope="session")
+def stewards(engine: Engine, airflow_port: int) -> Iterator[str]:
+    """Address of its stewards' pages."""
+    origins = (f"http://127.0.0.1:{airflow_port}",)
+    with serving(create_app(engine, exact=True, airflow_origins=origins, hosts=["127.0.0.1"]), free_port()) as at:
+        yield at
+
+
+@pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a catalogue of a hub that received nothing yet."""
+    """Address of the stewards' pages of a hub that received nothing yet."""
     engine = records.open_engine(f"sqlite:///{tmp_path_factory.mktemp('empty') / 'hub.db'}")
     records.migrate(engine)
-    with serving(create_app(engine), free_port()) as at:
+    with serving(create_app(engine, exact=True), free_port()) as at:
         yield at
     engine.dispose()

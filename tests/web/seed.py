@@ -92,14 +92,14 @@ def published(engine: Engine, name: str, run: str) -> None:
 
 def judge(engine: Engine, subject: str, verdict: str) -> int:
     table = "omop/person" if subject.startswith("build/") else f"{subject.split('/')[0]}/x"
-    kept = [_result(table, f"RULE-{n:03d}", "passed", n % 3) for n in range(1, 18)]
+    kept = [result(table, f"RULE-{n:03d}", "passed", n % 3) for n in range(1, 18)]
     if verdict != "passed":
-        kept.append(_result(table, "RULE-018", "failed", 0 if verdict == "critical" else 1, 310))
-    kept.append({**_result(table, "RULE-019", "passed", 2), "denominator": 0, "not_applicable": True})
+        kept.append(result(table, "RULE-018", "failed", 0 if verdict == "critical" else 1, 310))
+    kept.append({**result(table, "RULE-019", "passed", 2), "denominator": 0, "not_applicable": True})
     return records.add_quality_run(engine, subject, kept, verdict)
 
 
-def _result(table: str, rule: str, verdict: str, severity: int, violated: int = 0) -> dict[str, Any]:
+def result(table: str, rule: str, verdict: str, severity: int, violated: int = 0) -> dict[str, Any]:
     return {
         "table": table,
         "rule": rule,

@@ -114,14 +114,14 @@ def test_text_stands_out_from_its_ground(browser: Browser, full: str, path: str)
 
 
 @pytest.fixture(scope="module")
-def frame(airflow_port: int, full: str) -> Iterator[str]:
+def frame(airflow_port: int, stewards: str) -> Iterator[str]:
     """Stands where Airflow would: a page that shows a page of the catalogue in a frame."""
     app = FastAPI()
 
     @app.get("/")
     def shows(src: str) -> HTMLResponse:
         return HTMLResponse(
-            f'<!DOCTYPE html><title>frame</title><link rel=icon href="data:,"><iframe src="{full}{src}">'
+            f'<!DOCTYPE html><title>frame</title><link rel=icon href="data:,"><iframe src="{stewards}{src}">'
         )
 
     with serving(app, airflow_port) as at:
@@ -146,7 +146,7 @@ def test_nobody_else_and_nothing_else_is_framed(browser: Browser, frame: str, ai
     page = browser.new_page()
     page.goto(f"{frame}/?src=/en/databases/dcir")
     page.frames[1].wait_for_url(BLOCKED)
-    page.goto(f"http://localhost:{airflow_port}/?src=/en/quality/dcir/2024-02/v2")  # another origin
+    page.goto(f"http://localhost:{airflow_port}/?src=/airflow/quality%3Frun_id=ingest/2")  # another origin
     page.frames[1].wait_for_url(BLOCKED)  # the frame of a busy machine is empty for a moment
     page.close()
 
