@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from catalogue.db import records
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import QualityRefused
 from jobs.lake import tables as lake
-from jobs.steps import gate, publish
+from jobs.steps import build, gate, publish, release
 from jobs.synthetic.deliveries import MANIFEST, declare
 from tests.deliveries import Rows, rewrite
 from tests.integration.conftest import World, build_and_release, take_in
@@ -89,3 +91,66 @@ def test_cumulative_hospital_files_are_refused_and_a_straggler_stays_out_of_omop
     outside = visits.where("date_format(visit_end_date, 'yyyy-MM') <> _period")
     assert visits.where(f"_period = '{FEBRUARY}'").count() > 0
     assert outside.count() == 0
+
+
+def test_one_old_death_costs_its_date_and_a_wrong_flow_is_refused(small: Callable[..., World]) -> None:
+    """The death is tolerated by the rules of its source: it may not block the release of all sources."""
+    world = small("dcir")
+
+    def die(rows: Rows) -> None:
+        person = next(r for r in rows["ir_ben_r"] if r["BEN_CDI_NIR"] == "00" and "1900" < r["BEN_NAI_ANN"] < "1998")
+        person |= {"BEN_DCD_DTE": "15/03/1998", "BEN_DCD_AME": "160001"}
+
+    def other_flow(rows: Rows) -> None:
+        for table in ("er_prs_f", "er_pha_f", "er_cam_f"):
+            for row in rows[table]:
+                row["FLX_DIS_DTD"] = "01/01/2024"
+
+    rewrite(outbox(world, "dcir", JANUARY), die)
+    rewrite(outbox(world, "dcir", FEBRUARY), other_flow)
+    take_in(world)
+    assert "FLX_DIS_DTD is in the month of the delivery" in str(world.errors["dcir/2024-02/v1"])
+    assert results(world, "dcir/2024-01/v1")["DCIR-BEN-009"][:2] == ("passed", 1)
+    hub = world.hub()
+    built = build.build(hub)
+    assert built["losses"]["dcir/2024-01/death/implausible_death"] == 1
+    assert gate.gate(hub, Subject(build=built["build"]))["verdict"] == "passed"
+    release.release(hub, built["build"])
+    deaths = lake.read(hub.spark, lake.path(world.settings.lake, "omop/death"))
+    assert deaths.where("death_date < '2000-01-01'").count() == 0
+
+
+def test_an_id_is_unique_over_the_released_table_not_only_over_what_was_built(
+    small: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """February's events have the keys of January's: each month is sound by itself."""
+    from pyspark.sql import DataFrame, Window
+    from pyspark.sql import functions as F
+
+    from jobs.sources.pmsi_mco import events
+
+    world = small("pmsi_mco")
+    held = world.settings.root / "february"
+    outbox(world, "pmsi_mco", FEBRUARY).parent.rename(held)
+    lawful = events.events
+
+    def numbered(tables: dict[str, DataFrame]) -> DataFrame:
+        """Events that are numbered from one in every month: their keys forget person and month."""
+        number = F.row_number().over(Window.partitionBy("_period", "kind").orderBy("natural_key"))
+        keys = {"natural_key": F.concat("kind", number.cast("string")), "visit_key": F.lit(None).cast("string")}
+        return lawful(tables).withColumns(keys)
+
+    monkeypatch.setattr(events, "events", numbered)
+    take_in(world)
+    build_and_release(world)
+    held.rename(outbox(world, "pmsi_mco", FEBRUARY).parent)
+    take_in(world)
+    hub = world.hub()
+    with monkeypatch.context() as without:
+        without.setattr(build, "released_beside", lambda *given: None)
+        blind = build.build(hub)
+    assert gate.gate(hub, Subject(build=blind["build"]))["verdict"] == "passed"  # the built part alone shows nothing
+    built = build.build(hub)
+    with pytest.raises(QualityRefused, match="OMOP-VIS-001"):
+        gate.gate(hub, Subject(build=built["build"]))
+    assert results(world, f"build/{built['build']}")["OMOP-VIS-001"][0] == "failed"
