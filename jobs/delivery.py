@@ -147,17 +147,22 @@ STATES: Mapping[str, State] = MappingProxyType({
         owner="data engineer", is_open=False,
         moves={
             "pull --again": _TAKEN_IN_AGAIN, "stage": ("staged",), "gate": ("rejected",), "publish": ("superseded",),
+            "withdraw": ("withdrawn",),
         },
     ),
     "incomplete": State(
         "A file that its manifest names is not there.",
         owner="contributor", is_open=False,
-        moves={"announce": ("announced",), "pull --again": _TAKEN_IN_AGAIN},
+        # what the lake holds of it from before can be withdrawn
+        moves={"announce": ("announced",), "pull": _TAKEN_IN, "withdraw": ("withdrawn",)},
     ),
     "rejected": State(
         "It broke its contract, failed its gate, or a data steward rejected it. What was published before stays.",
         owner="contributor", is_open=False,
-        moves={"announce": ("announced",), "pull --again": _TAKEN_IN_AGAIN, "stage": ("staged",)},
+        moves={
+            "announce": ("announced",), "pull --again": _TAKEN_IN_AGAIN, "stage": ("staged",),
+            "withdraw": ("withdrawn",),
+        },
     ),
     "duplicate": State(
         "Its files are those that the lake holds of this month.",
@@ -168,6 +173,11 @@ STATES: Mapping[str, State] = MappingProxyType({
         "A higher version of its month was published before it.",
         owner="data engineer", is_open=False,
         moves={"pull --again": _TAKEN_IN_AGAIN, "stage": ("staged",)},
+    ),
+    "withdrawn": State(
+        "It was published, and its rows were taken out of the lake again.",
+        owner="data engineer", is_open=False,
+        moves={"pull --again": _TAKEN_IN_AGAIN},
     ),
 })  # fmt: skip
 """Every state of a delivery. ``hub docs`` writes this table into docs/reference/states.md."""

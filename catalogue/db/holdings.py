@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased
 from catalogue.db.engine import reading
 from catalogue.db.models import Delivery, DeliveryFile, Event
 from jobs.delivery import FIRST, OPEN, DeliveryId
+from jobs.errors import UnexpectedState
 
 Slice = tuple[str, str]
 
@@ -33,20 +34,47 @@ def holdings(session: Session) -> dict[Slice, Holding]:
     """What the lake holds by (source, period), in publishing order.
 
     A delivery is published by its first such event. A run that finds it published may say so again: that changes its
-    versions, not which delivery the lake holds.
+    versions, not which delivery the lake holds. Nothing is left of a period whose delivery was withdrawn, until one is
+    published anew.
     """
     held: dict[Slice, Holding] = {}
-    published: set[str] = set()
-    for event in session.scalars(select(Event).where(Event.state == "published").order_by(Event.id)):
+    published: dict[Slice, set[str]] = {}
+    for event in _lake_events(session):
         name = DeliveryId.parse(event.delivery_id).slice
-        found, last = _to_holding(event), held.get(name)
-        if event.delivery_id not in published:
-            published.add(event.delivery_id)
+        before, last = published.setdefault(name, set()), held.get(name)
+        if event.state == "withdrawn":
+            held.pop(name, None)
+            before.clear()
+            continue
+        found = _to_holding(event)
+        if event.delivery_id not in before:
+            before.add(event.delivery_id)
             held.pop(name, None)  # the order is that of publishing
             held[name] = found
         elif last and last.delivery == event.delivery_id and last.versions != found.versions:
             held[name] = found
     return held
+
+
+def source_versions(engine: Engine) -> dict[str, int]:
+    """The Delta version of every source table that the last publishing, or withdrawal, made or found: whatever the lake
+    holds of a delivery is in it.
+
+    Raises ``UnexpectedState`` when a delivery in the lake was published without saying its versions.
+    """
+    with reading(engine) as session:
+        if unsaid := [h.delivery for h in holdings(session).values() if not h.versions]:
+            raise UnexpectedState(f"{unsaid[0]} is published without versions.", next_step="publish it again")
+        versions: dict[str, int] = {}
+        for event in _lake_events(session):
+            for table, version in (event.detail or {}).get("versions", {}).items():
+                versions[table] = max(version, versions.get(table, -1))
+        return versions
+
+
+def _lake_events(session: Session) -> Iterable[Event]:
+    changes = select(Event).where(Event.state.in_(("published", "withdrawn"))).order_by(Event.id)
+    return session.scalars(changes)
 
 
 def _to_holding(event: Event) -> Holding:

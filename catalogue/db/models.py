@@ -231,12 +231,13 @@ class Build(Base):
 
 
 class BuildDelivery(Base):
-    """A delivery that a build brings in."""
+    """A delivery that a build brings in, or takes out because it was withdrawn."""
 
     __tablename__ = "build_delivery"
 
     build_id: Mapped[int] = mapped_column(ForeignKey("build.id"), primary_key=True)
     delivery_id: Mapped[str] = mapped_column(ForeignKey("delivery.id"), primary_key=True)
+    withdrawn: Mapped[bool] = mapped_column(default=False)
 
 
 class ReleaseRow(Base):

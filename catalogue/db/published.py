@@ -36,11 +36,11 @@ class Release:
 
 
 def pending_deliveries(engine: Engine) -> list[str]:
-    """Deliveries that are in the lake and in no release yet, in publishing order; among them those that were taken in
-    again since and brought other rows."""
+    """Deliveries that are in the lake and not in the last release, in publishing order; among them those that were
+    taken in again since and brought other rows."""
     with reading(engine) as session:
-        released = set(session.scalars(select(ReleaseDelivery.delivery_id).distinct()))
         last = _last_release(session)
+        released = {d.delivery_id for d in last.deliveries} if last else set()
         held = last.tables if last else {}
         return [
             h.delivery
@@ -49,23 +49,34 @@ def pending_deliveries(engine: Engine) -> list[str]:
         ]
 
 
-def start_build(engine: Engine, deliveries: Iterable[object], *, run: str | None = None) -> int:
-    """A build that brings in these deliveries; its subject is ``build/<id>``.
+def pending_withdrawals(engine: Engine) -> list[str]:
+    """Deliveries of the last release of whose period the lake holds nothing any more, sorted."""
+    with reading(engine) as session:
+        last, held = _last_release(session), holdings(session)
+        released = [d.delivery_id for d in last.deliveries] if last else []
+        return [d for d in released if DeliveryId.parse(d).slice not in held]
 
-    The newest build is taken up again when it brings in the same ones and was not released: a repeated task builds
-    what it began. Raises ``UnexpectedState`` for a delivery that was never announced.
+
+def start_build(
+    engine: Engine, deliveries: Iterable[object], *, withdrawn: Iterable[object] = (), run: str | None = None
+) -> int:
+    """A build that brings in these deliveries, and takes out the ``withdrawn`` ones; its subject is ``build/<id>``.
+
+    The newest build is taken up again when it brings in and takes out the same ones and was not released: a repeated
+    task builds what it began. Raises ``UnexpectedState`` for a delivery that was never announced.
     """
-    wanted = sorted({str(d) for d in deliveries})
+    wanted = sorted({**{str(d): False for d in deliveries}, **{str(d): True for d in withdrawn}}.items())
     with writing(engine) as session:
         one_at_a_time(session, Build.__tablename__)
-        known = set(session.scalars(select(Delivery.id).where(Delivery.id.in_(wanted))))
-        if missing := [d for d in wanted if d not in known]:
+        known = set(session.scalars(select(Delivery.id).where(Delivery.id.in_([d for d, _ in wanted]))))
+        if missing := [d for d, _ in wanted if d not in known]:
             raise UnexpectedState(f"A build asks for deliveries that were never announced: {', '.join(missing)}.")
         last = session.scalar(select(Build).order_by(Build.id.desc()).limit(1))
-        if last and [d.delivery_id for d in last.deliveries] == wanted and not _is_released(session, last.id):
+        begun = [(d.delivery_id, d.withdrawn) for d in last.deliveries] if last else []
+        if last and begun == wanted and not _is_released(session, last.id):
             last.run = run or last.run
             return last.id
-        build = Build(at=now(), run=run, deliveries=[BuildDelivery(delivery_id=d) for d in wanted])
+        build = Build(at=now(), run=run, deliveries=[BuildDelivery(delivery_id=d, withdrawn=w) for d, w in wanted])
         session.add(build)
         session.flush()
         return build.id
@@ -90,20 +101,29 @@ def build_detail(engine: Engine, build: int) -> dict[str, Any]:
         return dict(row.detail)
 
 
-def build_deliveries(engine: Engine, build: int) -> list[str]:
-    """Deliveries that a build brings in, sorted. Raises ``UnexpectedState`` if unknown."""
+def build_deliveries(engine: Engine, build: int, *, withdrawn: bool = False) -> list[str]:
+    """Deliveries that a build brings in, or the ``withdrawn`` ones that it takes out, sorted. Raises
+    ``UnexpectedState`` if the build is unknown."""
     with reading(engine) as session:
         row = session.get(Build, build)
         if row is None:
             raise UnexpectedState("There is no such build.", next_step="run `hub omop build`")
-        return [d.delivery_id for d in row.deliveries]
+        return [d.delivery_id for d in row.deliveries if d.withdrawn == withdrawn]
 
 
-def add_release(engine: Engine, tables: Mapping[str, int], deliveries: Iterable[object], build: int) -> int:
+def add_release(
+    engine: Engine,
+    tables: Mapping[str, int],
+    deliveries: Iterable[object],
+    build: int,
+    *,
+    withdrawn: Iterable[object] = (),
+) -> int:
     """Make a release in one row: the given Delta versions, over those of the release before for tables not given.
 
-    ``deliveries`` are those that the build brings in; the others are carried over, each source and period once.
-    The same build again gives the same release. Raises ``ConflictError`` when it asks for other versions.
+    ``deliveries`` are those that the build brings in; the others are carried over, each source and period once, without
+    the ``withdrawn`` ones. The same build again gives the same release. Raises ``ConflictError`` when it asks for other
+    versions, or brings in a delivery that was withdrawn since it was built.
     """
     subject = str(Subject(build=build))
     with writing(engine) as session:
@@ -115,7 +135,15 @@ def add_release(engine: Engine, tables: Mapping[str, int], deliveries: Iterable[
                 raise ConflictError(f"{subject} is released already, with other table versions.", reason="release")
             return known.id
         added = {DeliveryId.parse(str(d)).slice: str(d) for d in deliveries}
-        held = {DeliveryId.parse(d.delivery_id).slice: d.delivery_id for d in (before.deliveries if before else [])}
+        if gone := sorted(set(added) - set(holdings(session))):
+            raise ConflictError(
+                f"{subject} brings in {added[gone[0]]}, which was withdrawn since.",
+                reason="withdrawn",
+                next_step="build again: `hub omop build`",
+            )
+        out = {str(d) for d in withdrawn}
+        carried = [d.delivery_id for d in (before.deliveries if before else []) if d.delivery_id not in out]
+        held = {DeliveryId.parse(d).slice: d for d in carried}
         row = ReleaseRow(
             at=now(), build=subject, tables=dict(sorted({**(before.tables if before else {}), **tables}.items()))
         )

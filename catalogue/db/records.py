@@ -13,7 +13,13 @@ from catalogue.db.deliveries import (
 )
 from catalogue.db.engine import migrate, open_engine
 from catalogue.db.figures import described_release, list_figures, set_figures
-from catalogue.db.holdings import files_of_other_periods, latest_published, published_deliveries, same_content
+from catalogue.db.holdings import (
+    files_of_other_periods,
+    latest_published,
+    published_deliveries,
+    same_content,
+    source_versions,
+)
 from catalogue.db.keys import key_check, list_keys, register_key
 from catalogue.db.published import (
     Release,
@@ -24,6 +30,7 @@ from catalogue.db.published import (
     get_release,
     list_releases,
     pending_deliveries,
+    pending_withdrawals,
     set_build_detail,
     start_build,
 )
@@ -67,6 +74,7 @@ __all__ = [
     "migrate",
     "open_engine",
     "pending_deliveries",
+    "pending_withdrawals",
     "published_deliveries",
     "quality_run_of",
     "record_decision",
@@ -78,5 +86,6 @@ __all__ = [
     "set_build_detail",
     "set_counts",
     "set_figures",
+    "source_versions",
     "start_build",
 ]

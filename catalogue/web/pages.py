@@ -178,7 +178,7 @@ def _is_known(name: str, known: set[str]) -> bool:
 
 def deliveries(engine: Engine, source: str, state: str, *, exact: bool) -> Page:
     """Deliveries with their books, of a source and in a state when asked; sums of those shown, without those whose rows
-    were replaced in the lake."""
+    were replaced in the lake, or withdrawn."""
     every = records.list_deliveries(engine)
     lake = control.to_lake(every, exact=exact)
     chosen = [
@@ -193,7 +193,9 @@ def deliveries(engine: Engine, source: str, state: str, *, exact: bool) -> Page:
         "state": state,
         "sources": sorted({d["source"] for d in every}),
         "states": [s for s, _ in Counter(d["state"] for d in every).most_common()],
-        "total": control.to_total([d for d in chosen if d["books"] and not d["replaced_by"]]),
+        "total": control.to_total(
+            [d for d in chosen if d["books"] and not d["replaced_by"] and d["state"] != "withdrawn"]
+        ),
         "lake": control.to_sum(d["lake"] for d in chosen if d["in_lake"]),
     }
 
@@ -226,7 +228,9 @@ def delivery(engine: Engine, delivery_id: str, *, exact: bool) -> Page | None:
 
 def _event(event: Mapping[str, Any], ids: Set[str], *, exact: bool) -> Page:
     """A change of state with the delivery that its reason names (``other``), if it names one."""
-    reason = None if event["state"] == "approved" else event["reason"]
+    # a decision carries who approved; the words of who withdrew it are not for the public
+    hidden = event["state"] == "approved" or (event["state"] == "withdrawn" and not exact)
+    reason = None if hidden else event["reason"]
     return {
         "at": event["at"],
         "state": event["state"],

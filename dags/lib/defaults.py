@@ -18,6 +18,7 @@ OWNER = "data-engineering"
 STEWARDS: list[HITLUser] = [{"id": "steward", "name": "steward"}]
 """Airflow users who may answer a gate's question."""
 MONTH = f"^{PERIOD}$"
+DELIVERY = f"^[a-z][a-z0-9_]*/{PERIOD}/v[1-9][0-9]*$"
 
 AGAIN = "{{ '--again' if params.again else '--no-again' }}"
 """The form's switch as a command's option."""
@@ -34,6 +35,7 @@ class Tag(StrEnum):
     INGEST = "ingest"
     BUILD = "build"
     STEWARD = "asks-a-steward"
+    WITHDRAW = "withdrawal"
 
 
 class Priority:
@@ -72,6 +74,21 @@ def month_param() -> Param:
         title="Month",
         description_md="`YYYY-MM`. Empty only when you give a partition key, under *Advanced Options*.",
     )
+
+
+def delivery_param() -> Param:
+    """The form's required field for the name of a delivery."""
+    return Param(
+        type="string",
+        pattern=DELIVERY,
+        title="Delivery",
+        description_md="`<source>/<YYYY-MM>/v<n>`, as `hub delivery list` and the catalogue name it.",
+    )
+
+
+def reason_param() -> Param:
+    """The form's required field for a reason."""
+    return Param(type="string", pattern="[^ ]", title="Reason", description_md="Why; never a person's data.")
 
 
 def again_param(what: str) -> Param:

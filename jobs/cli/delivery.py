@@ -12,7 +12,7 @@ from jobs.cli import show
 from jobs.delivery import DeliveryId, Subject
 
 app = typer.Typer(
-    no_args_is_help=True, help="Deliveries: announce, pull, stage, gate, publish; list them; backfill months."
+    no_args_is_help=True, help="Deliveries: announce, pull, stage, gate, publish, withdraw; list them; backfill months."
 )
 
 Source = Annotated[str, typer.Option(help="Source, as in schemas/sources: dcir, pmsi_mco, ville.")]
@@ -178,6 +178,31 @@ def publish(delivery: Delivery) -> None:
     from jobs.steps.publish import publish as step
 
     show.line(step(_hub(), DeliveryId.parse(delivery), lambda t: show.say(f"{delivery}: publishing {t}")))
+
+
+@app.command()
+def withdraw(
+    delivery: Delivery,
+    reason: Annotated[str, typer.Option(help="Why, in one sentence; never a person's data.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say what would go.")] = False,
+) -> None:
+    """Take a published delivery out of the lake; the next build takes it out of the OMOP tables."""
+    from jobs.steps.withdraw import plan
+    from jobs.steps.withdraw import withdraw as step
+
+    hub, which = _hub(), DeliveryId.parse(delivery)
+    planned = plan(hub, which)
+    if planned["state"] == "withdrawn":
+        show.say(f"{delivery} is withdrawn: the lake holds nothing of it.")
+    else:
+        rows, since = planned["rows"] or 0, planned["published_at"]
+        show.say(f"{delivery}, published {since:%Y-%m-%d}: {rows:,} rows go from the lake, its files from the landing.")
+        show.say("Readers see them until the next build is released: `hub omop build`; Airflow starts it by itself.")
+    if yes:
+        planned = step(hub, which, reason, lambda t: show.say(f"{delivery}: withdrawn from {t}"))
+    else:
+        show.say("Nothing was changed: repeat with --yes to withdraw it.")
+    show.line(planned)
 
 
 @app.command()

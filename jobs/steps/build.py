@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from catalogue.db import records
 from jobs.delivery import DeliveryId, Subject
-from jobs.errors import UnexpectedState
 from jobs.lake import tables as lake
 from jobs.lake.staged import StagedTable
 from jobs.spark.session import safely
@@ -27,16 +26,18 @@ EVIDENCE = "build/person_evidence"
 
 
 def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) -> dict[str, Any]:
-    """Builds everything that is published and in no release yet. The answer says what is ``next``: gate, or stop.
+    """Builds everything that is published and in no release yet, and takes out of the OMOP tables what was withdrawn.
+    The answer says what is ``next``: gate, or stop.
 
     ``again``: everything that is published, released or not, as after a change of the maps or of the harmonisation.
     """
     pending = (records.published_deliveries if again else records.pending_deliveries)(hub.engine)
-    if not pending:
+    withdrawn = records.pending_withdrawals(hub.engine)  # of their months nothing is left: they are built as empty
+    if not pending and not withdrawn:
         return {"build": 0, "deliveries": [], "next": "stop"}
-    number = records.start_build(hub.engine, pending, run=hub.run)
-    versions = source_versions(hub, records.published_deliveries(hub.engine))
-    slices = {DeliveryId.parse(d).slice for d in pending}
+    number = records.start_build(hub.engine, pending, withdrawn=withdrawn, run=hub.run)
+    versions = records.source_versions(hub.engine)
+    slices = {DeliveryId.parse(d).slice for d in (*pending, *withdrawn)}
     tell = progress or (lambda _: None)
     with safely("build"):
         tell("events and persons")
@@ -55,20 +56,8 @@ def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) ->
         "losses": records_lost,
     }
     records.set_build_detail(hub.engine, number, told)
-    return {"build": number, "deliveries": pending, "slices": told["slices"], "losses": records_lost, "next": "gate"}
-
-
-def source_versions(hub: Hub, published: list[str]) -> dict[str, int]:
-    """The Delta version of every source table that holds these deliveries, as their publishing recorded it."""
-    versions: dict[str, int] = {}
-    for delivery in published:
-        known = records.get_delivery(hub.engine, delivery)
-        events = [e for e in (known["events"] if known else []) if e["state"] == "published" and e["detail"]]
-        if not events:
-            raise UnexpectedState(f"{delivery} is published without versions.", next_step="publish it again")
-        for table, version in events[-1]["detail"]["versions"].items():
-            versions[table] = max(version, versions.get(table, -1))
-    return versions
+    answer = {"build": number, "deliveries": pending, "withdrawn": withdrawn, "slices": told["slices"]}
+    return answer | {"losses": records_lost, "next": "gate"}
 
 
 def _stage_stem(
@@ -162,9 +151,10 @@ def _stage_tables(
 
 
 def _source_release(hub: Hub) -> date:
-    """Day of the newest delivery that takes part: the same for every build of the same deliveries."""
+    """Day of the newest delivery that takes part, or took part when all were withdrawn: the same for every build of the
+    same deliveries."""
     days: list[date] = []
-    for delivery in records.published_deliveries(hub.engine):
+    for delivery in records.published_deliveries(hub.engine) or records.pending_withdrawals(hub.engine):
         known = records.get_delivery(hub.engine, delivery)
         days += [e["at"].date() for e in (known["events"] if known else []) if e["state"] == "announced"]
     return max(days)

@@ -134,7 +134,7 @@ def receive(hub: Hub, delivery: DeliveryId, *, again: bool = False, progress: Pr
     A delivery with the same files as the published one is a duplicate; one older than the published one is superseded.
     """
     state = records.delivery_state(hub.engine, delivery)
-    if not (again or state in UNANNOUNCED or may_act("pull", state)):
+    if not (again or may_act("pull", state)):
         return _answer(delivery, state or "unknown", "stop")
     published = records.latest_published(hub.engine, delivery.source, delivery.period)
     if published and DeliveryId.parse(published).version > delivery.version:

@@ -25,6 +25,7 @@ def release(hub: Hub, build: int, progress: Progress | None = None) -> Answer:
     subject = Subject(build=build)
     require_passed(hub, subject)
     deliveries = records.build_deliveries(hub.engine, build)
+    withdrawn = records.build_deliveries(hub.engine, build, withdrawn=True)
     known = next((r for r in records.list_releases(hub.engine) if r.build == str(subject)), None)
     if known is None:
         detail = records.build_detail(hub.engine, build)
@@ -37,13 +38,14 @@ def release(hub: Hub, build: int, progress: Progress | None = None) -> Answer:
             return f"omop/{table}", version
 
         versions = dict(detail["versions"]) | dict(lake.at_once(release_table, omop_names()))
-        pending = [DeliveryId.parse(d).slice for d in deliveries]
-        _keep_evidence(hub, build, lake.slices(pending))
-        number = records.add_release(hub.engine, versions, deliveries, build)
+        changed = [DeliveryId.parse(d).slice for d in (*deliveries, *withdrawn)]
+        _keep_evidence(hub, build, lake.slices(changed))
+        number = records.add_release(hub.engine, versions, deliveries, build, withdrawn=withdrawn)
     else:
         number, versions = known.id, known.tables
     lake.remove_staged(hub.settings.lake, subject)
-    return {"release": number, "build": build, "tables": len(versions), "deliveries": deliveries}
+    answer = {"release": number, "build": build, "tables": len(versions), "deliveries": deliveries}
+    return answer | {"withdrawn": withdrawn}
 
 
 def _commit(hub: Hub, build: int, table: str, detail: Mapping[str, Any], deliveries: list[str]) -> int:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from catalogue.db import records
-from jobs.delivery import DeliveryId
+from jobs.delivery import DeliveryId, require_move
 from jobs.errors import UnexpectedState
 from jobs.lake.sealed import read_landed, write_quarantined
 from jobs.lake.staged import StagedTable
@@ -33,6 +33,7 @@ Files = list[dict[str, Any]]
 def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> dict[str, Any]:
     """Stages every table of a pulled delivery, parents first, and records its books and the counts of its rules."""
     files = pulled_files(hub, delivery)
+    require_move(delivery, records.delivery_state(hub.engine, delivery), "staged")
     _ = hub.spark  # checks the keys before any data is read
     books: list[Book] = []
     content: dict[str, str] = {}

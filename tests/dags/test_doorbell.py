@@ -184,6 +184,18 @@ def test_a_build_waits_until_nothing_is_under_way(home: Settings, engine: Engine
     assert bell.look(home.outboxes, engine) == {"dcir/2024-01/v2"}
 
 
+def test_a_build_follows_a_withdrawal_of_what_was_released(home: Settings, engine: Engine) -> None:
+    bell = Settled()
+    published(engine, "dcir/2024-01/v1", "dcir/2024-02/v1")
+    records.add_release(engine, {}, ["dcir/2024-01/v1"], 1)
+    assert [bell.look(home.outboxes, engine) for _ in range(2)][-1] == {"dcir/2024-02/v1"}
+    for name in ("dcir/2024-01/v1", "dcir/2024-02/v1"):  # nobody ever saw the second one
+        records.record_event(engine, name, "withdrawn", reason="sent by mistake")
+    assert [bell.look(home.outboxes, engine) for _ in range(2)][-1] == {"dcir/2024-01/v1 withdrawn"}
+    records.add_release(engine, {}, [], 2, withdrawn=["dcir/2024-01/v1"])
+    assert bell.look(home.outboxes, engine) == frozenset()
+
+
 def test_a_build_waits_for_no_steward_and_not_for_ever(
     home: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,8 +13,8 @@ from schemas.loader import source_names
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
-DAGS = ("arrivals", "build_omop", *(f"ingest_{s}" for s in source_names()))
-WRITERS = {"publish", "build", "release"}
+DAGS = ("arrivals", "build_omop", "withdraw_delivery", *(f"ingest_{s}" for s in source_names()))
+WRITERS = {"publish", "build", "release", *(f"withdraw_{s}" for s in source_names())}
 INGEST = """
 ask_steward -> record_decision
 gate -> ask_steward
@@ -31,7 +31,10 @@ gate -> release
 record_decision -> release
 release -> describe
 """
-EDGES = {"arrivals": "", "build_omop": BUILD} | {f"ingest_{s}": INGEST for s in source_names()}
+WITHDRAW = "\n".join(f"check -> withdraw_{s}" for s in sorted(source_names()))
+EDGES = {"arrivals": "", "build_omop": BUILD, "withdraw_delivery": WITHDRAW} | {
+    f"ingest_{s}": INGEST for s in source_names()
+}
 
 
 def assets_of(timetable: Any) -> list[str]:
@@ -84,9 +87,8 @@ def test_every_writer_holds_a_pool_of_one_slot(dag: Any) -> None:
     for task in dag.tasks:
         if task.task_id in WRITERS:
             assert task.pool in POOLS, task.task_id
-            assert task.pool == (
-                "writer_omop" if dag.dag_id == "build_omop" else dag.dag_id.replace("ingest", "writer")
-            )
+            of = {"build_omop": "omop", "withdraw_delivery": task.task_id.removeprefix("withdraw_")}
+            assert task.pool == f"writer_{of.get(dag.dag_id, dag.dag_id.removeprefix('ingest_'))}"
 
 
 def test_one_build_at_a_time_and_several_months(bag: DagBag) -> None:
@@ -114,6 +116,24 @@ def test_a_build_follows_what_was_published(bag: DagBag) -> None:
     read = bag.dags["build_omop"].get_task("build").inlets
     written = [bag.dags[f"ingest_{s}"].get_task("publish").outlets[0] for s in source_names()]
     assert [a.name for a in read] == [a.name for a in written] == [f"source/{s}" for s in source_names()]
+
+
+def test_a_withdrawal_asks_for_a_delivery_and_a_reason_and_tells_the_source(bag: DagBag) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    dag = bag.dags["withdraw_delivery"]
+    assert dag.schedule is None
+    for source in source_names():
+        task = dag.get_task(f"withdraw_{source}")
+        assert [a.name for a in task.outlets] == [f"source/{source}"]
+        assert task.argv[-1] == "--yes"
+    assert "--yes" not in dag.get_task("check").argv
+    given = {"delivery": "ville/2024-03/v1", "reason": "sent by mistake"}
+    for name, wrong in (("delivery", "ville/2024-03"), ("delivery", "--yes"), ("delivery", None), ("reason", " ")):
+        param = dag.params.get_param(name)
+        assert param.resolve(given[name]) == given[name]
+        with pytest.raises(ParamValidationError):
+            param.resolve(wrong)
 
 
 @pytest.mark.parametrize("source", source_names())

@@ -18,6 +18,7 @@ from catalogue.db import records
 from jobs.delivery import OPEN, DeliveryId
 from jobs.settings import Settings
 from jobs.steps.hub import Hub
+from jobs.steps.withdraw import plan
 
 HUB = Hub(Settings())
 RULE = {"table": "dcir/er_prs_f", "rule": "DCIR-PRS-001", "severity": "warning", "verdict": "failed"}
@@ -73,11 +74,19 @@ def publish(delivery: str) -> Answer:
     return {"id": delivery, "period": delivery.split("/")[1], "rows": 50, "versions": {"dcir/er_prs_f": 1}}
 
 
+def withdraw(delivery: str, reason: str, _yes: str) -> Answer:
+    planned = plan(HUB, DeliveryId.parse(delivery))
+    records.record_event(
+        HUB.engine, delivery, "withdrawn", reason=reason.removeprefix("--reason="), run=HUB.run, detail={"versions": {}}
+    )
+    return planned | {"published_at": None, "state": "withdrawn"}
+
+
 def build(*_: str) -> Answer:
-    pending = records.pending_deliveries(HUB.engine)
-    if not pending:
+    pending, withdrawn = records.pending_deliveries(HUB.engine), records.pending_withdrawals(HUB.engine)
+    if not pending and not withdrawn:
         return {"build": 0, "deliveries": [], "next": "stop"}
-    number = records.start_build(HUB.engine, pending, run=HUB.run)
+    number = records.start_build(HUB.engine, pending, withdrawn=withdrawn, run=HUB.run)
     return {"build": number, "deliveries": pending, "next": "gate"}
 
 
@@ -87,8 +96,9 @@ def gate_build(number: str) -> Answer:
 
 
 def release(number: str) -> Answer:
-    brought = records.build_deliveries(HUB.engine, int(number))
-    return {"release": records.add_release(HUB.engine, {"omop/person": 1}, brought, int(number)), "build": int(number)}
+    brought, withdrawn = (records.build_deliveries(HUB.engine, int(number), withdrawn=w) for w in (False, True))
+    made = records.add_release(HUB.engine, {"omop/person": 1}, brought, int(number), withdrawn=withdrawn)
+    return {"release": made, "build": int(number)}
 
 
 def describe(number: str) -> Answer:
@@ -101,6 +111,7 @@ COMMANDS: dict[tuple[str, str], Callable[..., Answer]] = {
     ("delivery", "stage"): stage,
     ("delivery", "gate"): gate,
     ("delivery", "publish"): publish,
+    ("delivery", "withdraw"): withdraw,
     ("omop", "build"): build,
     ("omop", "gate"): gate_build,
     ("omop", "release"): release,
@@ -110,7 +121,7 @@ COMMANDS: dict[tuple[str, str], Callable[..., Answer]] = {
 
 def main(noun: str, verb: str, *arguments: str) -> None:
     command = COMMANDS.get((noun, verb))
-    if command is None:
+    if command is None or (verb == "withdraw" and "--yes" not in arguments):  # what only looks needs no Spark
         from jobs.cli import main as real
 
         real()

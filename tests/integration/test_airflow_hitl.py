@@ -22,6 +22,7 @@ import pytest
 from sqlalchemy import Engine
 
 from catalogue.db import records
+from catalogue.db.published import Release
 from jobs.delivery import DeliveryId
 from jobs.errors import HubError
 from jobs.serve import airflow, hub, processes
@@ -145,7 +146,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
                 AirflowClient(base, "steward", words["steward"]) as steward,
             ):
                 found = Live(settings, records.open_engine(settings.database), admin, steward)
-                until(lambda: len(admin.dag_ids()) == 5, "every DAG")
+                until(lambda: len(admin.dag_ids()) == 6, "every DAG")
                 put_out_everything(found)
                 yield found
         finally:
@@ -334,6 +335,30 @@ def test_a_burst_made_few_builds_and_one_that_finds_nothing_is_green(live: Live)
     assert len(live.admin.runs("build_omop")) <= 3
     run = live.admin.trigger("build_omop")
     assert until(lambda: ended(live, "build_omop", run), "the build") == "success"
+
+
+def test_a_month_is_withdrawn_by_a_form_and_leaves_the_next_release(live: Live) -> None:
+    name = "pmsi_mco/2023-11/v1"
+    until(lambda: name in (records.current_release(live.engine) or Release(0, datetime.now(UTC), "")).deliveries, name)
+    with pytest.raises(HubError, match="4"):
+        live.admin.trigger("withdraw_delivery", conf={"delivery": name})
+    unknown = {"delivery": "pmsi_mco/2020-01/v1", "reason": "sent by mistake"}
+    nothing = live.admin.trigger("withdraw_delivery", conf=unknown)
+    assert until(lambda: ended(live, "withdraw_delivery", nothing), "the refusal") == "failed"
+    run = live.admin.trigger("withdraw_delivery", conf={"delivery": name, "reason": "--sent by mistake"})
+    assert until(lambda: ended(live, "withdraw_delivery", run), "the withdrawal") == "success"
+    tasks = live.tasks({"dag_id": "withdraw_delivery", "dag_run_id": run})
+    assert tasks == {
+        "check": "success", "withdraw_pmsi_mco": "success", "withdraw_dcir": "skipped", "withdraw_ville": "skipped",
+    }  # fmt: skip
+    found = records.get_delivery(live.engine, name)
+    assert found
+    assert (found["state"], found["reason"]) == ("withdrawn", "--sent by mistake")
+    until(lambda: records.pending_withdrawals(live.engine) == [], "the release without it")
+    released = records.current_release(live.engine)
+    assert released
+    assert name not in released.deliveries
+    assert "pmsi_mco/2023-12/v1" in released.deliveries
 
 
 def test_a_connection_says_where_a_source_puts_out(live: Live, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from catalogue.db import records
 from jobs.cli.delivery import app
+from jobs.errors import ConfigError
 from jobs.settings import Settings
 
 
@@ -44,6 +45,39 @@ def test_scripts_read_both(hub: Settings) -> None:
     assert (found["state"], found["in_lake"], found["rows_in_lake"]) == ("rejected", True, 500)
     assert found["published_at"] <= found["at"]
     assert result.stderr == ""
+
+
+def test_a_withdrawal_says_first_what_goes_and_changes_nothing(hub: Settings) -> None:
+    before = CliRunner().invoke(app, ["list", "--json"]).stdout
+    result = CliRunner().invoke(app, ["withdraw", "ville/2024-01/v2", "--reason", "sent by mistake"])
+    assert result.exit_code == 0, result.output
+    assert "ville/2024-01/v2, published 20" in result.stderr
+    assert "1,200 rows go from the lake" in result.stderr
+    assert "Nothing was changed: repeat with --yes" in result.stderr
+    planned = json.loads(result.stdout)
+    assert (planned["source"], planned["state"], planned["rows"]) == ("ville", "published", 1200)
+    assert CliRunner().invoke(app, ["list", "--json"]).stdout == before
+
+
+@pytest.mark.parametrize(
+    ("delivery", "said"),
+    [
+        ("ville/2024-01/v1", "but those of ville/2024-01/v2. Next: withdraw ville/2024-01/v2"),
+        ("ville/2024-03/v1", "was never announced"),
+        ("ville/2024-01", "not the name of a delivery"),
+    ],
+)
+def test_only_what_the_lake_holds_is_withdrawn(hub: Settings, delivery: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        CliRunner().invoke(app, ["withdraw", delivery, "--reason", "x", "--yes"], catch_exceptions=False)
+
+
+def test_what_is_being_taken_in_again_is_not_withdrawn_meanwhile(hub: Settings) -> None:
+    engine = records.open_engine(hub.database)
+    records.record_event(engine, "ville/2024-01/v2", "pulled")
+    engine.dispose()
+    with pytest.raises(ConfigError, match="is pulled: it is being taken in again"):
+        CliRunner().invoke(app, ["withdraw", "ville/2024-01/v2", "--reason", "x"], catch_exceptions=False)
 
 
 def test_a_history_says_that_the_lake_keeps_the_rows(hub: Settings) -> None:

@@ -397,6 +397,90 @@ class RecordsSuite:
         assert records.get_release(engine, first) == records.list_releases(engine)[1]
         assert records.get_release(engine, 99) is None
 
+    def test_a_withdrawn_delivery_leaves_the_lake_and_the_next_release(self, engine: Engine) -> None:
+        for name in ("dcir/2024-01/v1", "dcir/2024-02/v1"):
+            publish(engine, name)
+        both = records.pending_deliveries(engine)
+        records.add_release(engine, {"omop/person": 1, "dcir/er_prs_f": 1}, both, records.start_build(engine, both))
+        records.record_event(
+            engine, "dcir/2024-01/v1", "withdrawn", reason="by mistake", detail={"versions": {"dcir/er_prs_f": 2}}
+        )
+        assert records.published_deliveries(engine) == ["dcir/2024-02/v1"]
+        assert records.latest_published(engine, "dcir", "2024-01") is None
+        assert records.same_content(engine, "dcir", "2024-01", ["abcdabcd" * 8]) is None
+        assert records.pending_deliveries(engine) == []
+        assert records.pending_withdrawals(engine) == ["dcir/2024-01/v1"]
+        withdrawn = records.list_deliveries(engine)[0]
+        keys = ("state", "reason", "in_lake", "rows_in_lake", "replaced_by")
+        assert [withdrawn[k] for k in keys] == ["withdrawn", "by mistake", False, 0, None]
+
+        build = records.start_build(engine, [], withdrawn=["dcir/2024-01/v1"])
+        assert records.start_build(engine, [], withdrawn=["dcir/2024-01/v1"]) == build
+        assert records.start_build(engine, ["dcir/2024-01/v1"]) > build, "what is brought in is no withdrawal"
+        assert records.build_deliveries(engine, build) == []
+        assert records.build_deliveries(engine, build, withdrawn=True) == ["dcir/2024-01/v1"]
+        records.add_release(engine, {"dcir/er_prs_f": 2}, [], build, withdrawn=["dcir/2024-01/v1"])
+        released = records.current_release(engine)
+        assert released
+        assert (released.deliveries, released.added) == (("dcir/2024-02/v1",), ())
+        assert released.tables == {"omop/person": 1, "dcir/er_prs_f": 2}
+        assert records.pending_withdrawals(engine) == []
+
+    def test_a_withdrawn_delivery_comes_back_when_it_is_published_anew(self, engine: Engine) -> None:
+        publish(engine, "dcir/2024-01/v1", versions={"dcir/er_prs_f": 0})
+        records.add_release(engine, {"dcir/er_prs_f": 0}, ["dcir/2024-01/v1"], 1)
+        withdrawal = {"versions": {"dcir/er_prs_f": 1}}
+        records.record_event(engine, "dcir/2024-01/v1", "withdrawn", reason="by mistake", detail=withdrawal)
+        assert records.source_versions(engine) == {"dcir/er_prs_f": 1}
+        for state in ("pulled", "staged"):
+            records.record_event(engine, "dcir/2024-01/v1", state)
+        assert records.published_deliveries(engine) == []
+        detail = {"versions": {"dcir/er_prs_f": 2}, "rows": {"er_prs_f": 7}}
+        records.record_event(engine, "dcir/2024-01/v1", "published", detail=detail)
+        assert records.pending_deliveries(engine) == ["dcir/2024-01/v1"]
+        assert records.pending_withdrawals(engine) == []
+        assert records.source_versions(engine) == {"dcir/er_prs_f": 2}
+        assert records.list_deliveries(engine)[0]["rows_in_lake"] == 7
+
+    def test_an_earlier_version_comes_back_after_a_withdrawal(self, engine: Engine) -> None:
+        publish(engine, "dcir/2024-01/v1")
+        publish(engine, "dcir/2024-01/v2")
+        records.record_event(engine, "dcir/2024-01/v2", "withdrawn", reason="by mistake")
+        assert records.published_deliveries(engine) == [], "what v2 had replaced does not come back by itself"
+        for state in ("pulled", "staged", "published"):
+            records.record_event(engine, "dcir/2024-01/v1", state)
+        assert records.published_deliveries(engine) == ["dcir/2024-01/v1"]
+
+    def test_what_was_built_before_a_withdrawal_is_not_released_after_it(self, engine: Engine) -> None:
+        publish(engine, "dcir/2024-01/v1")
+        build = records.start_build(engine, ["dcir/2024-01/v1"])
+        records.record_event(engine, "dcir/2024-01/v1", "withdrawn", reason="by mistake")
+        with pytest.raises(ConflictError, match="was withdrawn since"):
+            records.add_release(engine, {"omop/person": 1}, ["dcir/2024-01/v1"], build)
+        assert records.current_release(engine) is None
+        assert records.pending_withdrawals(engine) == []
+
+    def test_a_delivery_in_the_lake_names_its_versions(self, engine: Engine) -> None:
+        publish(engine, "dcir/2024-01/v1")
+        with pytest.raises(UnexpectedState, match="without versions"):
+            records.source_versions(engine)
+
+    def test_a_hub_of_the_first_schema_is_brought_to_the_present_one(self, engine: Engine) -> None:
+        from alembic import command
+
+        publish(engine, "dcir/2024-01/v1")
+        build = records.start_build(engine, ["dcir/2024-01/v1"])
+        before = records.get_delivery(engine, "dcir/2024-01/v1")
+        config = alembic_config()
+        with engine.execution_options(hub_writes=True).begin() as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0001")
+        records.migrate(engine)
+        assert records.get_delivery(engine, "dcir/2024-01/v1") == before
+        assert records.build_deliveries(engine, build) == ["dcir/2024-01/v1"]
+        with pytest.raises(Exception, match="append-only"), engine.begin() as connection:
+            connection.execute(text("delete from event"))
+
     def test_keys_are_known_by_their_check_value(self, engine: Engine) -> None:
         assert records.key_check(engine, "p2") is None
         for _ in range(2):

@@ -304,6 +304,33 @@ def test_a_delivery_says_what_the_lake_holds_in_its_place(full: str) -> None:
     assert "The lake keeps its rows" not in get(f"{full}/en/deliveries").text
 
 
+def test_a_withdrawn_month_says_so_and_keeps_the_reason_to_itself(tmp_path: Path) -> None:
+    engine = records.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
+    records.migrate(engine)
+    for name, reason in (
+        ("dcir/2024-01/v1", "a word of the operator"),
+        ("dcir/2024-02/v1", ""),
+    ):
+        records.announce(engine, name, {"files": []}, name)
+        for step in ("pulled", "staged"):
+            records.record_event(engine, name, step)
+        books = {"table": "er_prs_f", "file": "a.csv", "rows_in": 300, "rows_published": 300, "rows_duplicate": 0}
+        records.set_books(engine, name, [books | {"rows_settled": 0, "rows_quarantined": {}}])
+        records.record_event(engine, name, "published", detail={"rows": {"er_prs_f": 300}})
+        if reason:
+            records.record_event(engine, name, "withdrawn", reason=reason)
+    with serving(create_app(engine), free_port()) as at, serving(create_app(engine, exact=True), free_port()) as own:
+        every = httpx.get(f"{at}/fr/deliveries").text
+        page = httpx.get(f"{at}/en/deliveries/dcir/2024-01/v1").text
+        counted = httpx.get(f"{own}/en/deliveries").text
+    engine.dispose()
+    assert "retirée" in every
+    assert "withdrawn" in page
+    assert "a word of the operator" not in every + page
+    total = counted[counted.index("<tfoot>") :]
+    assert total.count(">300<") == 3, "in the lake, received, published: of the other month"
+
+
 def test_the_totals_of_deliveries_leave_out_what_was_replaced(stewards: str) -> None:
     page = get(f"{stewards}/en/deliveries").text
     total = page[page.index("<tfoot>") :]

@@ -1,0 +1,83 @@
+"""withdraw: a published delivery's rows leave the lake, one commit a table, proved by reading the commit back."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from catalogue.db import records
+from jobs.delivery import DeliveryId, Subject, may_move
+from jobs.errors import ConfigError, ConflictError
+from jobs.lake import tables as lake
+from jobs.steps.hub import Hub, Progress
+from schemas.loader import Table, load_tables
+
+Answer = dict[str, Any]
+
+
+def plan(hub: Hub, delivery: DeliveryId) -> Answer:
+    """What a withdrawal takes away: ``rows`` of the lake, ``published_at``. Raises ``ConfigError`` when the lake holds
+    nothing of the delivery and it is not withdrawn already, or when it is on its way."""
+    known = records.get_delivery(hub.engine, delivery)
+    if known is None:
+        raise ConfigError(f"{delivery} was never announced.", next_step="see `hub delivery list`")
+    state, instead = known["state"], known["replaced_by"]
+    if state != "withdrawn" and not known["in_lake"]:
+        raise ConfigError(
+            f"The lake holds no rows of {delivery}{f', but those of {instead}' if instead else ''}.",
+            next_step=f"withdraw {instead}" if instead else "see `hub delivery list`",
+        )
+    if not may_move(state, "withdrawn"):
+        raise ConfigError(
+            f"{delivery} is {state}: it is being taken in again.", next_step="wait for its end, then withdraw it"
+        )
+    keys = ("id", "source", "period", "state", "published_at")
+    return {key: known[key] for key in keys} | {"rows": known["rows_in_lake"]}
+
+
+def withdraw(hub: Hub, delivery: DeliveryId, reason: str, progress: Progress | None = None) -> Answer:
+    """Takes a delivery's rows out of the lake, and what was received of it out of the landing; its books, history and
+    quarantine stay. The next build takes its month out of the OMOP tables. Repeating changes nothing, and finishes what
+    was interrupted."""
+    if not reason.strip():
+        raise ConfigError("A withdrawal needs a reason.", next_step="say why in one sentence")
+    planned = plan(hub, delivery)
+    if planned["state"] != "withdrawn":
+        versions = _commit_all(hub, delivery, progress)
+        detail = {"versions": versions, "rows": planned["rows"]}
+        records.record_event(hub.engine, delivery, "withdrawn", reason=reason.strip(), run=hub.run, detail=detail)
+    lake.remove_staged(hub.settings.lake, Subject(delivery))
+    shutil.rmtree(delivery.under(hub.settings.landing), ignore_errors=True)
+    return planned | {"state": "withdrawn"}
+
+
+def _commit_all(hub: Hub, delivery: DeliveryId, progress: Progress | None) -> dict[str, int]:
+    """Removes the rows of every table of the delivery; versions without them by table. Raises ``ConflictError``, before
+    anything is removed, when some are another delivery's by now."""
+    tables = {f"{delivery.source}/{name}": table for name, table in load_tables(delivery.source).items()}
+    places = {name: lake.path(hub.settings.lake, name) for name in tables}
+    commits = dict(lake.at_once(lambda name: (name, lake.history(hub.spark, places[name])), tables))
+    mine = {name: [c for c in found if c[1].get("period") == delivery.period] for name, found in commits.items()}
+    for name, found in mine.items():
+        if found and found[0][1]["delivery"] != str(delivery):
+            raise ConflictError(f"{name} holds {found[0][1]['delivery']} by now.", next_step="see `hub delivery list`")
+
+    def commit(name: str) -> tuple[str, int]:
+        version = _commit(hub, delivery, tables[name], mine[name][:1])
+        if progress:
+            progress(name)
+        return name, version
+
+    return dict(lake.at_once(commit, [name for name in tables if commits[name]]))
+
+
+def _commit(hub: Hub, delivery: DeliveryId, table: Table, last: list[tuple[int, dict[str, Any]]]) -> int:
+    """Removes one table's rows of the period; the version without them. ``last``: the last commit of the period."""
+    name = f"{delivery.source}/{table.table}"
+    where, predicate = lake.path(hub.settings.lake, name), f"_period = '{delivery.period}'"
+    metadata: dict[str, Any] = {"delivery": str(delivery), "table": name, "step": "withdraw"}
+    metadata |= {"period": delivery.period, lake.RUN: hub.run}
+    if last and lake.is_same(last[0][1], metadata):
+        return last[0][0]
+    nothing = lake.read(hub.spark, where).where("false")
+    return lake.replace(hub.spark, nothing, where, predicate, metadata, partition_by=["_period"], stats=table.stats)
