@@ -226,7 +226,8 @@ class Build(Base):
     at: Mapped[datetime]
     run: Mapped[str | None] = mapped_column(String(300))
     detail: Mapped[dict[str, Any] | None]
-    """Slices that were built, source versions that were read, sums of what was staged, events that were left out."""
+    """Slices that were built, source versions that were read, sums of what was staged, what the
+    sources' filters and the harmonisation left out, and the words for it."""
     deliveries: Mapped[list[BuildDelivery]] = relationship(order_by="BuildDelivery.delivery_id", lazy="selectin")
 
 

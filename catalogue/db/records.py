@@ -1,5 +1,6 @@
 """The one door to the hub database for jobs and pages: every function takes an engine and is one transaction."""
 
+from catalogue.db.builds import build_losses, filter_books
 from catalogue.db.decisions import list_decisions, record_decision
 from catalogue.db.deliveries import (
     announce,
@@ -52,11 +53,13 @@ __all__ = [
     "announce",
     "build_deliveries",
     "build_detail",
+    "build_losses",
     "current_release",
     "delivery_of_run",
     "delivery_state",
     "described_release",
     "files_of_other_periods",
+    "filter_books",
     "get_counts",
     "get_delivery",
     "get_quality_run",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,39 @@ def build(
     from jobs.steps.hub import Hub
 
     show.line(step(Hub(Settings()), lambda t: show.say(f"build: {t}"), again=again))
+
+
+@app.command("show")
+def show_(number: Build, json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False) -> None:
+    """One build: what it brings in, and what its sources' filters and the harmonisation left out, and why."""
+    from catalogue.db import records
+    from jobs.settings import Settings
+    from jobs.steps.hub import Hub
+
+    engine = Hub(Settings()).engine
+    deliveries = records.build_deliveries(engine, number)
+    books, losses = records.filter_books(engine, number), records.build_losses(engine, number)
+    if json:
+        show.line({"build": number, "deliveries": deliveries, "filtered": books, "losses": losses})
+        return
+    show.say(f"Build {number} brings in {', '.join(deliveries)}.")
+    sums = [{**b, "left_out": {reason["filter"]: reason["rows"] for reason in b["left_out"]}} for b in books]
+    show.table(sums, ("table", "period", "rows", "stay", "left_out"), empty="It filtered no row.", as_json=False)
+    show.table(reasons(books), ("table", "filter", "rows", "why"), empty="Its filters left out no row.", as_json=False)
+    said = [{**loss, "why": loss["why"]["en"]} for loss in losses]
+    columns = ("source", "period", "kind", "rows", "why")
+    show.table(said, columns, empty="Every event reaches a table.", as_json=False)
+
+
+def reasons(books: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per table and filter over all periods: ``table, filter, rows, why``."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for book in books:
+        for reason in book["left_out"]:
+            at = book["table"], reason["filter"]
+            row = {"table": at[0], "filter": at[1], "rows": 0, "why": reason["why"]["en"]}
+            rows.setdefault(at, row)["rows"] += reason["rows"]
+    return list(rows.values())
 
 
 @app.command()

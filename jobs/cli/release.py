@@ -52,6 +52,7 @@ def show_(
     show.table(tables, ("table", "delta_version"), empty="It holds no table.", as_json=False)
     deliveries = [{"delivery": d, "new": "new" if d in found.added else ""} for d in found.deliveries]
     show.table(deliveries, ("delivery", "new"), empty="It holds no delivery.", as_json=False)
+    show.say(f"What its build left out, and why: hub omop show {found.build.removeprefix('build/')}")
 
 
 def _record(release: Any) -> dict[str, Any]:

@@ -18,9 +18,21 @@ from jobs.harmonise.person import to_person
 from jobs.harmonise.procedure_occurrence import to_procedure_occurrence
 from jobs.harmonise.stem import PERIOD, SOURCE
 from jobs.harmonise.visit_occurrence import to_visit_occurrence
+from schemas.loader import Text
 
 EVENT_TABLES = ("visit_occurrence", "condition_occurrence", "drug_exposure", "procedure_occurrence")
 PERSON_TABLES = ("person", "observation_period", "death")
+LOSSES = {
+    "unattributable": Text(
+        fr="Plusieurs personnes partagent le pseudonyme : l'événement ne peut être attribué à aucune.",
+        en="Several people share the pseudonym: the event can be attributed to none of them.",
+    ),
+    "no_evidence": Text(
+        fr="La livraison ne décrit pas la personne de cet événement : défaut de la source, à signaler.",
+        en="The delivery does not describe the person of this event: a fault of the source, please report it.",
+    ),
+}
+"""Why an event reaches no table, in words for stewards."""
 
 
 def to_event_tables(stem: DataFrame, lookup: DataFrame, unattributable: DataFrame) -> dict[str, DataFrame]:

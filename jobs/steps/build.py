@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from datetime import date
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 from catalogue.db import records
 from jobs.delivery import DeliveryId, Subject
 from jobs.lake import tables as lake
 from jobs.lake.staged import StagedTable
+from jobs.sources.protocol import load_filters
 from jobs.spark.session import safely
 from jobs.stage.counted import content_of, content_sum
 from jobs.steps.hub import Hub, Progress
@@ -41,11 +41,12 @@ def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) ->
     tell = progress or (lambda _: None)
     with safely("build"):
         tell("events and persons")
-        parts = _stage_stem(hub, number, slices, versions)
+        parts, books = _stage_stem(hub, number, slices, versions)
         evidence = _stage_evidence(hub, number, slices, parts)
         if moved := _slices_of_changed_keys(hub, evidence) - slices:
             tell(f"{len(moved)} more months: persons in them changed")
-            parts += _stage_stem(hub, number, moved, versions, more=True)
+            more, their_books = _stage_stem(hub, number, moved, versions, more=True)
+            parts, books = parts + more, books + their_books
             slices |= moved
         losses, content = _stage_tables(hub, number, parts, evidence, slices, tell)
     records_lost = {"/".join(k): n for k, n in sorted(losses.items())}
@@ -54,20 +55,42 @@ def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) ->
         "versions": versions,
         "content": content,
         "losses": records_lost,
+        "filtered": books,
+        "words": _words({s for s, _ in slices}),
     }
     records.set_build_detail(hub.engine, number, told)
+    left_out = sum(sum(book["left_out"].values()) for book in books)
     answer = {"build": number, "deliveries": pending, "withdrawn": withdrawn, "slices": told["slices"]}
-    return answer | {"losses": records_lost, "next": "gate"}
+    return answer | {"losses": records_lost, "rows_left_out": left_out, "next": "gate"}
+
+
+def _words(sources: set[str]) -> dict[str, dict[str, str]]:
+    """Why filters and losses leave rows out, as said when the build was made: ``dcir/er_prs_f/fictitious_nir``,
+    ``loss/unattributable``."""
+    from jobs.harmonise.build import LOSSES
+
+    filters = {
+        f"{s}/{table}/{f.name}": f.why.model_dump()
+        for s in sorted(sources)
+        for table, declared in load_filters(s).items()
+        for f in declared
+    }
+    return filters | {f"loss/{reason}": why.model_dump() for reason, why in LOSSES.items()}
 
 
 def _stage_stem(
     hub: Hub, number: int, slices: set[Slice], versions: dict[str, int], *, more: bool = False
-) -> list[str]:
-    """Writes the stem of some slices, source by source, and returns the parts' names; unless ``more``, also what the
-    slices say of persons."""
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Writes the stem of some slices, source by source; unless ``more``, also what the slices say of persons. Returns
+    the parts' names, and what the sources' filters left out (``filters.read_books``)."""
     from pyspark.sql import functions as F
 
-    parts = []
+    from jobs.sources.filters import read_books
+    from jobs.sources.harmonisable import to_harmonisable
+
+    waiting = partial(StagedTable.of_build, hub.settings.lake, number)
+    parts: list[str] = []
+    counts: list[DataFrame] = []
     for source in sorted({s for s, _ in slices}):
         periods = sorted(p for s, p in slices if s == source)
         tables = {
@@ -76,17 +99,13 @@ def _stage_stem(
             )
             for t in load_source(source).tables
         }
-        sanitise = importlib.import_module(f"jobs.sources.{source}.sanitise").sanitise
-        events = importlib.import_module(f"jobs.sources.{source}.events")
-        clean = sanitise(tables)
+        harmonisable = to_harmonisable(source, tables)
         parts.append(f"{source}-more" if more else source)
-        wanted = {f"stem/{parts[-1]}": events.events(clean)}
+        counts += harmonisable.counts
+        waiting(f"stem/{parts[-1]}").write_rows(harmonisable.stem)
         if not more:
-            wanted[f"persons/{source}"] = events.persons(clean)
-        for name, frame in wanted.items():
-            rows = frame.withColumn("_source", F.lit(source))
-            StagedTable.of_build(hub.settings.lake, number, name).write_rows(rows)
-    return parts
+            waiting(f"persons/{source}").write_rows(harmonisable.evidence)
+    return parts, read_books(counts)
 
 
 def _read_parts(hub: Hub, number: int, name: str, parts: list[str]) -> DataFrame:

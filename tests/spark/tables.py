@@ -76,3 +76,14 @@ def check(frame: DataFrame, text: str) -> None:
     """The DataFrame has exactly these rows in these columns; order does not count, other columns do not either."""
     header, rows = cells(text)
     assert shown(frame, header) == sorted(tuple(row) for row in rows)
+
+
+def check_books(books: list[dict[str, object]], text: str) -> None:
+    """What the filters made of every table and period, as ``3 objection, 1 other_month``."""
+    columns, rows = cells(text)
+    assert columns == ["table", "period", "rows", "stay", "left out"]
+    made = [
+        (b["table"], b["period"], b["rows"], b["stay"], ", ".join(f"{n} {f}" for f, n in sorted(b["left_out"].items())))  # type: ignore[attr-defined]
+        for b in books
+    ]
+    assert sorted(tuple(map(str, row)) for row in made) == sorted(tuple(row) for row in rows)

@@ -9,9 +9,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.harmonise.stem import EVIDENCE, STEM
-from jobs.sources import to_harmonisable, to_left_out
-from jobs.sources.dcir.sanitise import KEY
-from tests.spark.tables import check, shown, source
+from jobs.sources.dcir.filters import KEY
+from jobs.sources.filters import read_books
+from jobs.sources.harmonisable import to_harmonisable
+from tests.spark.tables import check, check_books, shown, source
 
 PERSONS = """
 BEN_NIR_PSA | BEN_RNG_GEM | BEN_IDT_ANO | BEN_CDI_NIR | BEN_NAI_ANN | BEN_NAI_MOI | BEN_SEX_COD | BEN_DCD_DTE | BEN_DCD_AME | BEN_DTE_MAJ | _period
@@ -116,24 +117,21 @@ def named(frame: DataFrame) -> DataFrame:
     return frame.withColumn("who", F.col("person_key").cast("string"))
 
 
-def test_what_is_left_out_has_a_reason(tables: dict[str, DataFrame]) -> None:
-    check(
-        to_left_out("dcir", tables),
+def test_rows_that_stay_and_rows_left_out_by_reason_are_all_rows(tables: dict[str, DataFrame]) -> None:
+    check_books(
+        read_books(to_harmonisable("dcir", tables).counts),
         """
-        table    | _period | rule                 | rows
-        ---------+---------+----------------------+-----
-        ir_ben_r | 2024-01 | fictitious_nir       | 2
-        ir_ben_r | 2024-01 | no_year_of_birth     | 1
-        er_prs_f | 2024-01 | hospital_information | 2
-        er_prs_f | 2024-01 | excluded_scheme      | 1
-        er_prs_f | 2024-01 | fictitious_nir       | 1
-        er_prs_f | 2024-01 | shared_pseudonym     | 2
-        er_prs_f | 2024-01 | unknown_person       | 2
-        er_prs_f | 2024-02 | unknown_person       | 1
-        er_pha_f | 2024-01 | service_left_out     | 2
-        er_pha_f | 2024-01 | reversal             | 1
-        er_cam_f | 2024-01 | service_left_out     | 1
-        er_cam_f | 2024-01 | partial_phase        | 1
+        table         | period  | rows | stay | left out
+        --------------+---------+------+------+---------
+        dcir/ir_ben_r | 2024-01 | 11   | 8    | 2 fictitious_nir, 1 no_year_of_birth
+        dcir/ir_ben_r | 2024-02 | 1    | 1    |
+        dcir/ir_pha_r | 2024-01 | 6    | 6    |
+        dcir/ir_pha_r | 2024-02 | 1    | 1    |
+        dcir/er_prs_f | 2024-01 | 17   | 9    | 1 excluded_scheme, 1 fictitious_nir, 2 hospital_information, 2 shared_pseudonym, 2 unknown_person
+        dcir/er_prs_f | 2024-02 | 2    | 1    | 1 unknown_person
+        dcir/er_pha_f | 2024-01 | 11   | 8    | 1 reversal, 2 service_left_out
+        dcir/er_pha_f | 2024-02 | 1    | 1    |
+        dcir/er_cam_f | 2024-01 | 6    | 4    | 1 partial_phase, 1 service_left_out
         """,
     )
 

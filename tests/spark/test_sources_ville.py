@@ -9,8 +9,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.harmonise.stem import STEM
-from jobs.sources import to_harmonisable, to_left_out
-from tests.spark.tables import check, shown, source
+from jobs.sources.filters import read_books
+from jobs.sources.harmonisable import to_harmonisable
+from tests.spark.tables import check, check_books, shown, source
 
 PATIENTS = """
 practice_id | patient_local_id | patient_pseudonym | identity_status | birth_date | sex | deceased_date | opposition | _period
@@ -73,23 +74,20 @@ def named(frame: DataFrame) -> DataFrame:
     return frame.withColumn("who", F.col("person_key").cast("string"))
 
 
-def test_what_is_left_out_has_a_reason(tables: dict[str, DataFrame]) -> None:
+def test_rows_that_stay_and_rows_left_out_by_reason_are_all_rows(tables: dict[str, DataFrame]) -> None:
     """The encounter that practice A sends again in February stays in January, with its problem."""
-    check(
-        to_left_out("ville", tables),
+    check_books(
+        read_books(to_harmonisable("ville", tables).counts),
         """
-        table        | _period | rule               | rows
-        -------------+---------+--------------------+-----
-        patient      | 2024-01 | unknown_person     | 1
-        patient      | 2024-01 | objection          | 2
-        patient      | 2024-01 | no_year_of_birth   | 1
-        encounter    | 2024-01 | patient_left_out   | 4
-        encounter    | 2024-02 | other_month        | 1
-        problem      | 2024-01 | no_code            | 1
-        problem      | 2024-01 | encounter_left_out | 1
-        problem      | 2024-02 | encounter_left_out | 1
-        prescription | 2024-01 | no_code            | 1
-        prescription | 2024-01 | encounter_left_out | 1
+        table              | period  | rows | stay | left out
+        -------------------+---------+------+------+---------
+        ville/patient      | 2024-01 | 7    | 3    | 1 no_year_of_birth, 2 objection, 1 unknown_person
+        ville/patient      | 2024-02 | 1    | 1    |
+        ville/encounter    | 2024-01 | 7    | 3    | 4 patient_left_out
+        ville/encounter    | 2024-02 | 2    | 1    | 1 other_month
+        ville/problem      | 2024-01 | 5    | 3    | 1 encounter_left_out, 1 no_code
+        ville/problem      | 2024-02 | 2    | 1    | 1 encounter_left_out
+        ville/prescription | 2024-01 | 4    | 2    | 1 encounter_left_out, 1 no_code
         """,
     )
 

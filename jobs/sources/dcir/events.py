@@ -1,8 +1,6 @@
-"""Health insurance reimbursements as stem events and evidence. Tables are sanitised."""
+"""Health insurance reimbursements as stem events and evidence. Tables are filtered."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -10,7 +8,8 @@ from pyspark.sql import functions as F
 from jobs.harmonise.ids import natural_key
 from jobs.harmonise.stem import ENROLMENT, FROM_CLAIMS, PERIOD, to_evidence, to_stem
 from jobs.sources.codes import ccam
-from jobs.sources.dcir.sanitise import KEY
+from jobs.sources.dcir.filters import KEY
+from jobs.sources.protocol import Tables
 
 CLAIM, PHARMACY_CLAIM = 32810, 32869
 FLAT_RATE_CONTRIBUTION = 16
@@ -21,13 +20,13 @@ COUNT = r"^\s*\d{1,5}\s*(?:\+\s*\d{1,5})?\s*$"
 """Forms that count single units (tablets, capsules)."""
 
 
-def events(tables: Mapping[str, DataFrame]) -> DataFrame:
+def events(tables: Tables) -> DataFrame:
     """Visits, drugs and acts, in STEM columns."""
     drugs = _drugs(tables["er_pha_f"], tables["ir_pha_r"])
     return _visits(tables["er_prs_f"]).unionByName(drugs).unionByName(_acts(tables["er_cam_f"]))
 
 
-def persons(tables: Mapping[str, DataFrame]) -> DataFrame:
+def persons(tables: Tables) -> DataFrame:
     """One row per slice and pseudonym of IR_BEN_R: the most recently updated row describes the person.
 
     Death: BEN_DCD_DTE, else the last day of BEN_DCD_AME (day unknown), from whichever row knows it.

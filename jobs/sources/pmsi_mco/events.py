@@ -1,8 +1,6 @@
-"""Hospital stays as stem events and evidence. Tables are sanitised."""
+"""Hospital stays as stem events and evidence. Tables are filtered."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -11,7 +9,8 @@ from jobs.harmonise.bounds import possible_birth
 from jobs.harmonise.ids import natural_key
 from jobs.harmonise.stem import DISCHARGE, FROM_CLAIMS, PERIOD, to_evidence, to_stem
 from jobs.sources.codes import bare, ccam
-from jobs.sources.pmsi_mco.sanitise import STAY, exit_day
+from jobs.sources.pmsi_mco.filters import STAY, exit_day
+from jobs.sources.protocol import Tables
 
 STAY_HEADER, STAY_DETAIL = 32855, 32854
 PRIMARY, SECONDARY = 32902, 32908
@@ -20,14 +19,14 @@ ROLES = ("DP", "DR", "DAS")
 """Main, related and associated diagnosis, the stronger role first."""
 
 
-def events(tables: Mapping[str, DataFrame]) -> DataFrame:
+def events(tables: Tables) -> DataFrame:
     """Visits, diagnoses and acts, in STEM columns."""
     stays = tables["t_mcoaab"]
     diagnoses = _diagnoses(stays, tables["t_mcoaad"])
     return _visits(stays).unionByName(diagnoses).unionByName(_acts(tables["t_mcoaaa"]))
 
 
-def persons(tables: Mapping[str, DataFrame]) -> DataFrame:
+def persons(tables: Tables) -> DataFrame:
     """One row per slice and person, as hospitals see them: rank 3, the last choice for birth and sex.
 
     Year of birth is the year of admission minus the age in years (or days): one too late at most, hence the earliest

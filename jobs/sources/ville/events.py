@@ -1,8 +1,6 @@
-"""Records of general practitioners as stem events and evidence. Tables are sanitised."""
+"""Records of general practitioners as stem events and evidence. Tables are filtered."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -10,18 +8,19 @@ from pyspark.sql import functions as F
 from jobs.harmonise.ids import natural_key
 from jobs.harmonise.stem import FROM_RECORDS, PERIOD, RECORD, to_evidence, to_stem
 from jobs.sources.codes import bare
-from jobs.sources.ville.sanitise import ENCOUNTER
+from jobs.sources.protocol import Tables
+from jobs.sources.ville.filters import ENCOUNTER
 
 ENCOUNTER_RECORD, PROBLEM_LIST, PRESCRIPTION = 32827, 32840, 32838
 
 
-def events(tables: Mapping[str, DataFrame]) -> DataFrame:
+def events(tables: Tables) -> DataFrame:
     """Visits, problems and prescriptions, in STEM columns."""
     problems, drugs = _problems(tables["problem"]), _prescriptions(tables["prescription"])
     return _visits(tables["encounter"]).unionByName(problems).unionByName(drugs)
 
 
-def persons(tables: Mapping[str, DataFrame]) -> DataFrame:
+def persons(tables: Tables) -> DataFrame:
     """One row per slice and person; records of one person in two practices are one (rank 2, after the insurance).
 
     Where the records differ, the first practice in order of number speaks; the earliest date of death is taken.
