@@ -101,6 +101,13 @@ def build_detail(engine: Engine, build: int) -> dict[str, Any]:
         return dict(row.detail)
 
 
+def is_complete(engine: Engine, build: int) -> bool:
+    """Whether there is such a build, and it has staged everything."""
+    with reading(engine) as session:
+        row = session.get(Build, build)
+        return row is not None and row.detail is not None
+
+
 def build_deliveries(engine: Engine, build: int, *, withdrawn: bool = False) -> list[str]:
     """Deliveries that a build brings in, or the ``withdrawn`` ones that it takes out, sorted. Raises
     ``UnexpectedState`` if the build is unknown."""

@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from catalogue.db import records
 from catalogue.web import control
 from catalogue.web.html import to_html
+from catalogue.web.left_out import left_out
 from jobs.delivery import Subject
 from schemas.text import LANGS, Lang
 
@@ -47,6 +48,7 @@ def quality_run(engine: Engine, run: Mapping[str, Any], *, exact: bool) -> Page:
         "waiting": delivery is not None and delivery["state"] == "waiting",
         "books": books,
         "total": control.to_total(books),
+        "left_out": left_out(engine, subject, exact=exact),
         "run_link": None,
     }
 

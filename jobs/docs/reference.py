@@ -14,6 +14,7 @@ from jobs.errors import BY_EXIT_CODE, RETRYABLE
 from jobs.quality.rule import Rule
 from jobs.quality.rules import all_rules
 from jobs.settings import CHECKOUT, NOT_IN_FILE, Settings
+from jobs.sources.protocol import Filter, load_filters
 from schemas.loader import Column, Table, load_omop, load_source, load_tables, omop_names, source_names
 
 MADE = "<!-- Written from the code by `hub docs`: change the code, not this page. -->\n"
@@ -72,7 +73,16 @@ def contract_page(name: str) -> str:
         f"dates `{form.date_format}`, times `{form.datetime_format}`",
     }
     lines = [f"# Contract: {name}", "", f"{source.title.en}. {source.description.en}", "", *_facts(facts)]
-    return _text([*lines, *(line for table in load_tables(name).values() for line in _contract_table(name, table))])
+    for table in load_tables(name).values():
+        lines += [*_contract_table(name, table), *_filters(load_filters(name)[table.table])]
+    return _text(lines)
+
+
+def _filters(filters: Sequence[Filter]) -> Iterator[str]:
+    if filters:
+        yield from ("", "Left out of OMOP, in this order:", "")
+        rows = ((f"`{f.name}`", f"`{' '.join(f.leaves_out.split())}`", f.why.en) for f in filters)
+        yield from _table(("filter", "condition", "why"), rows)
 
 
 def omop_page() -> str:

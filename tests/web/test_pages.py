@@ -44,6 +44,17 @@ class Page(HTMLParser):
             self.alternates[found["hreflang"]] = found["href"]
 
 
+def test_a_builds_page_says_what_was_left_out_and_why_without_small_counts(full: str) -> None:
+    """On the public page 7 rows are too few to be shown, and the others are rounded."""
+    french, english = (get(f"{full}/{lang}/quality/build/1").text for lang in ("fr", "en"))
+    assert "Plusieurs personnes le partagent." in french and "À attribuer à personne." in french
+    assert "Several people share it." in english and "To be attributed to nobody." in english
+    section = english.partition('id="left-out"')[2]
+    assert "2,205" in section and "hidden" in section
+    assert "2,203" not in section and ">7<" not in section
+    assert 'id="left-out"' not in get(f"{full}/en/quality/dcir/2024-01/v1").text
+
+
 def get(address: str, **more: object) -> httpx.Response:
     return httpx.get(address, trust_env=False, timeout=20, **more)  # type: ignore[arg-type]
 

@@ -1,0 +1,106 @@
+"""What a build left out is on record by table, month and reason, and shown in words: exactly to stewards only."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from typer.testing import CliRunner
+
+from catalogue.db import records
+from catalogue.web.left_out import figure, left_out
+from jobs.cli import app
+from jobs.errors import UnexpectedState
+from jobs.settings import Settings
+from tests.web import seed
+
+
+@pytest.fixture
+def engine(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setenv("HUB_HOME", str(home.home))
+    home.home.mkdir(parents=True, exist_ok=True)
+    engine = records.open_engine(home.database)
+    records.migrate(engine)
+    seed.fill(engine)
+    return engine
+
+
+def test_books_of_the_filters_carry_their_words(engine: Engine) -> None:
+    first, second, third = records.filter_books(engine, 1)
+    assert (first["table"], first["period"], first["rows"], first["stay"]) == ("dcir/er_prs_f", "2024-01", 1203, 1196)
+    assert first["left_out"] == [
+        {
+            "filter": "shared_pseudonym",
+            "rows": 7,
+            "why": {"fr": "Plusieurs personnes le partagent.", "en": "Several people share it."},
+        }
+    ]
+    assert [r["filter"] for r in second["left_out"]] == ["reversal"]
+    assert third["left_out"] == []
+    assert [(loss["source"], loss["period"], loss["rows"]) for loss in records.build_losses(engine, 1)] == [
+        ("dcir", "2024-01", 14),
+        ("dcir", "2024-02", 3),
+    ]
+
+
+def test_a_build_that_is_not_complete_has_no_books(engine: Engine) -> None:
+    build = records.start_build(engine, ["dcir/2024-01/v1"])
+    assert left_out(engine, f"build/{build}") is None
+    assert left_out(engine, "dcir/2024-01/v1") is None
+    with pytest.raises(UnexpectedState):
+        records.filter_books(engine, build)
+
+
+def numbers(shown: dict[str, Any] | None) -> list[Any]:
+    assert shown is not None
+    held = [(t["table"], t["rows"]["number"], t["stay"]["number"]) for t in shown["tables"]]
+    reasons = [(r["filter"], r["rows"]["number"]) for t in shown["tables"] for r in t["reasons"]]
+    return [*held, *reasons, *((loss["kind"], loss["rows"]["number"]) for loss in shown["losses"])]
+
+
+def test_stewards_see_exact_counts_over_all_months(engine: Engine) -> None:
+    assert numbers(left_out(engine, "build/1", exact=True)) == [
+        ("dcir/er_prs_f", 2203, 2173),
+        ("dcir/er_pha_f", 504, 504),
+        ("reversal", 23),
+        ("shared_pseudonym", 7),
+        ("visit", 17),
+    ]
+
+
+def test_everyone_sees_rounded_counts_and_no_small_one(engine: Engine) -> None:
+    assert numbers(left_out(engine, "build/1")) == [
+        ("dcir/er_prs_f", 2205, 2175),
+        ("dcir/er_pha_f", 505, 505),
+        ("reversal", 25),
+        ("shared_pseudonym", None),
+        ("visit", 15),
+    ]
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(0, 0), (1, None), (10, None), (11, 10), (13, 15), (1000, 1000)])
+def test_from_one_to_ten_nothing_is_shown(rows: int, shown: int | None) -> None:
+    assert figure(rows, exact=False) == {"number": shown, "suppressed": shown is None}
+    assert figure(rows, exact=True) == {"number": rows, "suppressed": False}
+
+
+def test_omop_show_says_how_many_and_why(engine: Engine) -> None:
+    shown = CliRunner().invoke(app, ["omop", "show", "1"])
+    assert shown.exit_code == 0, shown.output
+    for text in ("1,203", "1,196", "shared_pseudonym", "Several people share it.", "To be attributed to nobody."):
+        assert text in shown.output, text
+
+
+def test_omop_show_as_json_holds_every_month_and_both_languages(engine: Engine) -> None:
+    shown = CliRunner().invoke(app, ["omop", "show", "1", "--json"])
+    held = json.loads(shown.stdout)
+    assert held["build"] == 1 and len(held["deliveries"]) == 7
+    assert held["filtered"] == json.loads(json.dumps(records.filter_books(engine, 1)))
+    assert held["losses"][0]["why"] == {"fr": "À attribuer à personne.", "en": "To be attributed to nobody."}
+
+
+def test_a_build_that_does_not_exist_is_named(engine: Engine) -> None:
+    shown = CliRunner().invoke(app, ["omop", "show", "99"])
+    assert isinstance(shown.exception, UnexpectedState)
