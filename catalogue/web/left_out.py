@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from catalogue.db import records
 from catalogue.db.limits import BASE, SMALL
+from jobs.delivery import Subject
 
 Figure = dict[str, Any]
 
@@ -19,18 +20,18 @@ def left_out(engine: Engine, subject: str, *, exact: bool = False) -> dict[str, 
     None when ``subject`` is no build, or one that is not complete. Counts are figures (``number``, ``suppressed``):
     exact ones are for stewards, those for everyone are rounded, small ones hidden.
     """
-    build = subject.removeprefix("build/")
-    if build == subject or not records.is_complete(engine, int(build)):
+    build = Subject.parse(subject).build
+    if build is None or not records.is_complete(engine, build):
         return None
     tables: dict[str, dict[str, Any]] = {}
-    for book in records.filter_books(engine, int(build)):
+    for book in records.filter_books(engine, build):
         table = tables.setdefault(book["table"], {"table": book["table"], "rows": 0, "stay": 0, "reasons": {}})
         table["rows"] += book["rows"]
         table["stay"] += book["stay"]
         for reason in book["left_out"]:
             _add(table["reasons"], reason["filter"], reason)
     losses: dict[str, dict[str, Any]] = {}
-    for loss in records.build_losses(engine, int(build)):
+    for loss in records.build_losses(engine, build):
         _add(losses, f"{loss['source']}/{loss['kind']}/{loss['reason']}", loss)
     return {
         "tables": [

@@ -101,6 +101,22 @@ def test_source_tables_hold_what_the_books_say(world: World) -> None:
         assert {r["_period"]: r["count"] for r in parts} == {p: n for p, n in months.items() if n}, name
 
 
+def test_the_books_of_the_filters_begin_where_those_of_the_deliveries_end(world: World) -> None:
+    """Rows published = rows that stay + rows left out, for every table and month of the build."""
+    published: dict[tuple[str, str], int] = {}
+    for d in world.deliveries.values():
+        if d["state"] == "published":
+            published |= {
+                (f"{d['source']}/{table}", d["period"]): book["rows_published"] for table, book in d["tables"].items()
+            }
+    books = records.filter_books(world.hub().engine, 1)
+    assert {(b["table"], b["period"]): b["rows"] for b in books} == {at: rows for at, rows in published.items() if rows}
+    for book in books:
+        assert book["rows"] == book["stay"] + sum(reason["rows"] for reason in book["left_out"])
+        assert all(reason["why"]["fr"] and reason["why"]["en"] for reason in book["left_out"])
+    assert any(reason["filter"] == "other_month" for book in books for reason in book["left_out"])
+
+
 def test_omop_tables_hold_what_the_oracle_says(world: World) -> None:
     truth, found = world.read("truth")["published"], omop_counts(world.hub())
     assert found == {k: truth[k] for k in found}
