@@ -19,6 +19,15 @@ from schemas.text import Data, Text
 HERE = Path(__file__).resolve().parent
 
 Type = Literal["string", "integer", "bigint", "decimal", "double", "date", "datetime", "boolean"]
+SPARK_TYPES: dict[Type, str] = {
+    "string": "string",
+    "integer": "int",
+    "bigint": "bigint",
+    "double": "double",
+    "date": "date",
+    "datetime": "timestamp",
+    "boolean": "boolean",
+}
 
 
 class Column(Data):
@@ -55,6 +64,15 @@ class Column(Data):
     """``table.column`` that the value refers to."""
     domain: str | None = None
     """Domain that the concept must belong to."""
+
+
+def spark_type(column: Column) -> str:
+    """The type of a column in the lake, as Spark SQL writes it."""
+    if column.pseudonym:
+        return "binary"
+    if column.type == "decimal":
+        return f"decimal({column.precision},{column.scale})"
+    return SPARK_TYPES[column.type]
 
 
 class Settle(Data):

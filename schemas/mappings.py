@@ -13,12 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from schemas.loader import Column, load_omop
+from schemas.loader import Column, load_omop, omop_names
 
 HERE = Path(__file__).resolve().parent / "mappings"
-
-VOCABULARY_TABLES = ("source_to_concept_map", "concept", "vocabulary")
-"""OMOP tables that these files fill whole."""
 
 Value = str | int | date | None
 
@@ -110,6 +107,11 @@ class Service(NamedTuple):
     price: int | None
     rate: int
     weight: int
+
+
+def vocabulary_tables() -> tuple[str, ...]:
+    """OMOP tables that these files fill whole, sorted: those with a file of their name."""
+    return tuple(table for table in omop_names() if (HERE / f"{table}.csv").exists())
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:
@@ -273,11 +275,11 @@ def _value(text: str, column: Column) -> Value:
 
 @cache
 def omop_rows(table: str) -> tuple[tuple[Value, ...], ...]:
-    """Rows of one of ``VOCABULARY_TABLES``, columns in the contract's order and types, empty cells as None.
+    """Rows of one of ``vocabulary_tables``, columns in the contract's order and types, empty cells as None.
 
     Raises ``KeyError`` for another table.
     """
-    if table not in VOCABULARY_TABLES:
+    if table not in vocabulary_tables():
         raise KeyError(table)
     columns = load_omop(table).columns
     return tuple(tuple(_value(r[c.name], c) for c in columns) for r in _rows(table))

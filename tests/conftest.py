@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobs.settings import Settings
+from tests.planted import planted_folders
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from pyspark.sql import SparkSession
+
+__all__ = ["planted_folders"]
 
 ARGUMENTS = [
     "--no-sandbox",

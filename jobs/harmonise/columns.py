@@ -6,10 +6,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.harmonise.stem import PERIOD, SOURCE
-from schemas.loader import load_omop
+from schemas.loader import load_omop, spark_type
 
-SPARK_TYPES = {"string": "string", "integer": "int", "bigint": "bigint", "double": "double", "date": "date",
-               "datetime": "timestamp", "boolean": "boolean"}  # fmt: skip
 LINEAGE = (SOURCE, PERIOD)
 
 
@@ -25,7 +23,7 @@ def to_table(rows: DataFrame, table: str, /, lineage: tuple[str, ...] = (), **co
     chosen = []
     for column in contract.columns:
         empty = F.lit(0) if column.name.endswith("_source_concept_id") else F.lit(None)
-        chosen.append(columns.get(column.name, empty).cast(SPARK_TYPES[column.type]).alias(column.name))
+        chosen.append(columns.get(column.name, empty).cast(spark_type(column)).alias(column.name))
     return rows.select(*chosen, *lineage)
 
 

@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-TABLES = {
-    "visit": "visit_occurrence",
-    "condition": "condition_occurrence",
-    "drug": "drug_exposure",
-    "procedure": "procedure_occurrence",
-}
-"""A-priori table of an event by the kind that its source means."""
-DOMAINS = {
-    "Visit": "visit_occurrence",
-    "Condition": "condition_occurrence",
-    "Drug": "drug_exposure",
-    "Procedure": "procedure_occurrence",
-}
-"""Table of an event by the domain of its standard concept."""
+from jobs.harmonise.omop import event_tables
 
 
 def to_lookup(source_to_concept_map: DataFrame, concept: DataFrame) -> DataFrame:
     """One row is one usable target of a source code: vocabulary, code, concept, its table, its rank among the targets.
 
-    Usable: the map row is valid, and the concept is standard, valid and of a domain that has a table here. Visits
-    have their own targets (``of_visit``), at most one per code: a visit stays one visit, no other event becomes one.
+    Usable: the map row is valid, and the concept is standard, valid and of a domain that has a table here. Tables that
+    stand alone (visits) have their own targets (``alone`` names their kind), at most one per code: a visit stays one
+    visit, no other event becomes one.
     """
+    domains = {events.domain: table.name for table, events in event_tables().items()}
     valid = source_to_concept_map.where("invalid_reason is null and target_concept_id <> 0")
     standard = concept.where("standard_concept = 'S' and invalid_reason is null").select(
-        F.col("concept_id").alias("target_concept_id"), _choose(F.col("domain_id"), DOMAINS).alias("target_table")
+        F.col("concept_id").alias("target_concept_id"), _choose(F.col("domain_id"), domains).alias("target_table")
     )
     targets = valid.join(F.broadcast(standard), "target_concept_id").where("target_table is not null")
+    kinds = {table.name: events.kind for table, events in event_tables().items() if events.alone}
     per_target = targets.groupBy(
         F.col("source_vocabulary_id").alias("source_vocabulary"),
         "source_code",
-        (F.col("target_table") == "visit_occurrence").alias("of_visit"),
+        F.coalesce(_choose(F.col("target_table"), kinds), F.lit("")).alias("alone"),
         F.col("target_concept_id").alias("concept_id"),
         "target_table",
     ).agg(F.max("source_concept_id").alias("source_concept_id"))
-    code = Window.partitionBy("source_vocabulary", "source_code", "of_visit").orderBy("concept_id")
+    code = Window.partitionBy("source_vocabulary", "source_code", "alone").orderBy("concept_id")
     ranked = per_target.withColumn("target_rank", F.row_number().over(code) - 1)
-    return ranked.where(~F.col("of_visit") | (F.col("target_rank") == 0))
+    return ranked.where("alone = '' or target_rank = 0")
 
 
 def with_concepts(stem: DataFrame, lookup: DataFrame) -> DataFrame:
@@ -49,18 +41,20 @@ def with_concepts(stem: DataFrame, lookup: DataFrame) -> DataFrame:
 
     A code without usable target keeps one row with concept 0 in its a-priori table.
     """
-    marked = stem.withColumn("of_visit", F.col("kind") == "visit")
-    found = marked.join(F.broadcast(lookup), ["source_vocabulary", "source_code", "of_visit"], "left")
+    tables = {events.kind: table.name for table, events in event_tables().items()}
+    kinds = [events.kind for events in event_tables().values() if events.alone]
+    marked = stem.withColumn("alone", F.when(F.col("kind").isin(kinds), F.col("kind")).otherwise(F.lit("")))
+    found = marked.join(F.broadcast(lookup), ["source_vocabulary", "source_code", "alone"], "left")
     return found.select(
         *stem.columns,
         F.coalesce("concept_id", F.lit(0)).alias("concept_id"),
         F.coalesce("source_concept_id", F.lit(0)).alias("source_concept_id"),
         F.coalesce("target_rank", F.lit(0)).alias("target_rank"),
-        F.coalesce("target_table", _choose(F.col("kind"), TABLES)).alias("table"),
+        F.coalesce("target_table", _choose(F.col("kind"), tables)).alias("table"),
     )
 
 
-def _choose(value: Column, table: dict[str, str]) -> Column:
+def _choose(value: Column, table: Mapping[str, str]) -> Column:
     """The table that a value names; NULL for a value that names none."""
     chosen = F.lit(None).cast("string")
     for name, target in table.items():

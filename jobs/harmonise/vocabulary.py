@@ -10,21 +10,19 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.harmonise.columns import to_table
-from schemas.loader import HERE, load_omop
+from schemas.loader import load_omop
+from schemas.mappings import HERE, vocabulary_tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-MAPPINGS = HERE / "mappings"
-TABLES = ("concept", "vocabulary", "source_to_concept_map")
-
 
 def to_vocabulary(spark: SparkSession) -> dict[str, DataFrame]:
-    """``concept``, ``vocabulary`` and ``source_to_concept_map`` of ``schemas/mappings``, OMOP columns and types.
+    """The OMOP tables that files of ``schemas/mappings`` hold whole, with OMOP columns and types.
 
     Data of the package, like the contracts: small enough to travel in the plan.
     """
-    return {table: _to_frame(spark, table) for table in TABLES}
+    return {table: _to_frame(spark, table) for table in vocabulary_tables()}
 
 
 def _to_frame(spark: SparkSession, table: str) -> DataFrame:
@@ -36,5 +34,5 @@ def _to_frame(spark: SparkSession, table: str) -> DataFrame:
 @cache
 def _rows(table: str) -> tuple[tuple[str | None, ...], ...]:
     names = load_omop(table).names
-    with (MAPPINGS / f"{table}.csv").open(encoding="utf-8", newline="") as file:
+    with (HERE / f"{table}.csv").open(encoding="utf-8", newline="") as file:
         return tuple(tuple(row[n] or None for n in names) for row in csv.DictReader(file))

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,19 @@ def load_rules(name: str, root: Path = EXPECTATIONS, contract: Contract = loader
     if not rules:
         raise ConfigError(f"{name} has no rules.", next_step=f"write them in {_path(name, root)}")
     return rules
+
+
+def in_checking_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Tables with those first that the foreign keys of others look into. Raises ``ConfigError`` for a circle."""
+    wanted = set(names)
+    looks_into = {n: {r.reference[0] for r in load_rules(n) if r.references} & wanted - {n} for n in sorted(wanted)}
+    try:
+        return tuple(TopologicalSorter(looks_into).static_order())
+    except CycleError as error:
+        raise ConfigError(
+            f"Rules of {' and '.join(sorted(set(error.args[1])))} look into each other: none can be counted first.",
+            next_step="take one of these foreign keys out of expectations/",
+        ) from error
 
 
 def all_rules(root: Path = EXPECTATIONS, contract: Contract = loader.load) -> dict[str, tuple[Rule, ...]]:

@@ -7,8 +7,7 @@ from pyspark.sql import functions as F
 
 from jobs.stage.books import DUPLICATE, KEPT, QUARANTINED, SETTLED, STATUS
 from jobs.stage.exceptions import PLACE
-from jobs.stage.typed import spark_type
-from schemas.loader import Table
+from schemas.loader import Table, spark_type
 
 
 def with_state(rows: DataFrame, table: Table) -> DataFrame:

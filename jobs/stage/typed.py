@@ -11,26 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.spark.session import PSEUDONYM
-from schemas.loader import Column, Csv, Table
-
-TYPES = {
-    "string": "string",
-    "date": "date",
-    "datetime": "timestamp",
-    "boolean": "boolean",
-    "integer": "int",
-    "bigint": "bigint",
-    "double": "double",
-}
-
-
-def spark_type(column: Column) -> str:
-    """The type of a column in the lake, as Spark SQL writes it."""
-    if column.pseudonym:
-        return "binary"
-    if column.type == "decimal":
-        return f"decimal({column.precision},{column.scale})"
-    return TYPES[column.type]
+from schemas.loader import Column, Csv, Table, spark_type
 
 
 def text(column: Column) -> C:

@@ -144,29 +144,36 @@ def _stage_tables(
     hub: Hub, number: int, parts: list[str], evidence: DataFrame, slices: set[Slice], tell: Progress
 ) -> tuple[dict[tuple[str, ...], int], dict[str, str]]:
     from jobs.harmonise import build as compose
-    from jobs.harmonise.cdm_source import to_cdm_source
     from jobs.harmonise.concepts import to_lookup
     from jobs.harmonise.evidence import only_unattributable
+    from jobs.harmonise.omop import Database, event_names
     from jobs.harmonise.vocabulary import to_vocabulary
+    from jobs.quality.rules import in_checking_order
 
     stem = _read_parts(hub, number, "stem", parts)
     shared = only_unattributable(evidence)
     vocabulary = to_vocabulary(hub.spark)
-    on = _source_release(hub)
-    # referred tables first: the rules of a table look into those staged before it
-    frames = {t: vocabulary[t] for t in ("vocabulary", "concept", "source_to_concept_map")}
-    frames["cdm_source"] = to_cdm_source(vocabulary["vocabulary"], source_release=on, cdm_release=on)
-    frames |= compose.to_person_tables(evidence, on)
     lookup = to_lookup(vocabulary["source_to_concept_map"], vocabulary["concept"])
+    database = Database(vocabulary["vocabulary"], _titles(hub), _source_release(hub))
+    frames = vocabulary | compose.to_database_tables(database)
+    frames |= compose.to_person_tables(evidence, database.released)
     frames |= compose.to_event_tables(stem, lookup, shared)
     content = {}
-    for table, frame in frames.items():
-        tell(f"omop/{table}")
-        beside = released_beside(hub, table, sorted(slices)) if table in compose.EVENT_TABLES else None
-        content[f"omop/{table}"] = _stage_table(hub, number, table, frame, beside)
+    # the rules of a table look into those that were staged before it
+    for name in in_checking_order(f"omop/{table}" for table in frames):
+        tell(name)
+        table = name.removeprefix("omop/")
+        beside = released_beside(hub, table, sorted(slices)) if table in event_names() else None
+        content[name] = _stage_table(hub, number, table, frames[table], beside)
     fresh = evidence.where(lake.slices(sorted(slices)))
-    lost = compose.to_losses(stem, evidence, fresh, on).collect()
+    lost = compose.to_losses(stem, evidence, fresh, database.released).collect()
     return {(r["_source"], r["_period"], r["kind"], r["reason"]): int(r["rows"]) for r in lost}, content
+
+
+def _titles(hub: Hub) -> tuple[str, ...]:
+    """Titles of the sources that take part."""
+    sources = {DeliveryId.parse(d).source for d in records.published_deliveries(hub.engine)}
+    return tuple(load_source(s).title.en for s in sorted(sources))
 
 
 def _source_release(hub: Hub) -> date:

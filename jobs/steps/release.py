@@ -7,7 +7,7 @@ from typing import Any
 
 from catalogue.db import records
 from jobs.delivery import DeliveryId, Subject
-from jobs.harmonise.build import EVENT_TABLES
+from jobs.harmonise.omop import event_names
 from jobs.lake import tables as lake
 from jobs.lake.staged import StagedTable
 from jobs.spark.session import safely
@@ -54,7 +54,7 @@ def _commit(hub: Hub, build: int, table: str, detail: Mapping[str, Any], deliver
     where = lake.path(hub.settings.lake, name)
     metadata = {"build": build, "table": name, "content": detail["content"][name]}
     metadata |= {"deliveries": deliveries, lake.RUN: hub.run}
-    commit, by_slices = lake.last_commit(hub.spark, where), table in EVENT_TABLES
+    commit, by_slices = lake.last_commit(hub.spark, where), table in event_names()
     if commit and (
         lake.is_same(commit[1], metadata) or (not by_slices and commit[1]["content"] == metadata["content"])
     ):

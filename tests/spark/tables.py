@@ -17,8 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from jobs.harmonise.columns import SPARK_TYPES
-from schemas.loader import load
+from schemas.loader import load, spark_type
 
 LINEAGE = {"_source": "string", "_period": "string"}
 
@@ -45,14 +44,7 @@ def table(spark: SparkSession, text: str, types: dict[str, str]) -> DataFrame:
 
 def source(spark: SparkSession, name: str, text: str = "", period: str = "2024-01") -> DataFrame:
     """Rows of a published source table (``dcir/er_prs_f``); ``_period`` is ``period`` unless the table shows it."""
-    types = {
-        c.name: "binary"
-        if c.pseudonym
-        else f"decimal({c.precision},{c.scale})"
-        if c.type == "decimal"
-        else SPARK_TYPES[c.type]
-        for c in load(name).lake_columns
-    } | {"_period": "string"}
+    types = {c.name: spark_type(c) for c in load(name).lake_columns} | {"_period": "string"}
     rows = table(spark, text or "_period", types)
     return rows.fillna({"_period": period})
 

@@ -4,19 +4,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from functools import reduce
+from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.harmonise.build import EVENT_TABLES, to_event_tables
-from jobs.harmonise.cdm_source import to_cdm_source
+from jobs.harmonise.build import to_database_tables, to_event_tables
 from jobs.harmonise.concepts import to_lookup
+from jobs.harmonise.omop import Database, event_names
 from jobs.harmonise.stem import STEM
-from jobs.harmonise.vocabulary import TABLES, to_vocabulary
+from jobs.harmonise.vocabulary import to_vocabulary
 from schemas.loader import load_omop
+from schemas.mappings import vocabulary_tables
 from tests.spark.tables import check, shaped, shown
 
 EVENTS = """
@@ -47,13 +50,14 @@ def built(stem: DataFrame, lookup: DataFrame) -> dict[str, DataFrame]:
 def all_rows(tables: dict[str, DataFrame]) -> list[tuple[str, ...]]:
     """Every row of the four tables, in one pass."""
     rows = [
-        tables[name].select(F.to_json(F.struct(F.lit(name).alias("table"), "*")).alias("row")) for name in EVENT_TABLES
+        frame.select(F.to_json(F.struct(F.lit(name).alias("table"), "*")).alias("row"))
+        for name, frame in tables.items()
     ]
     return shown(reduce(DataFrame.unionByName, rows), ["row"])
 
 
 def all_ids(tables: dict[str, DataFrame]) -> dict[str, set[str]]:
-    rows = [tables[t].select(F.lit(t).alias("table"), F.col(f"{t}_id").alias("id")) for t in EVENT_TABLES]
+    rows = [frame.select(F.lit(t).alias("table"), F.col(f"{t}_id").alias("id")) for t, frame in tables.items()]
     found: dict[str, set[str]] = {}
     for table, number in shown(reduce(DataFrame.unionByName, rows), ["table", "id"]):
         found.setdefault(table, set()).add(number)
@@ -62,9 +66,10 @@ def all_ids(tables: dict[str, DataFrame]) -> dict[str, set[str]]:
 
 def test_event_tables(spark: SparkSession, lookup: DataFrame) -> None:
     tables = built(shaped(spark, STEM, EVENTS), lookup)
-    assert {t: tuple(tables[t].columns) for t in EVENT_TABLES} == {
-        t: (*load_omop(t).names, "_source", "_period") for t in EVENT_TABLES
+    assert {t: tuple(frame.columns) for t, frame in tables.items()} == {
+        t: (*load_omop(t).names, "_source", "_period") for t in event_names()
     }
+    assert len(tables) == 4
     check(
         tables["visit_occurrence"],
         """
@@ -130,20 +135,37 @@ def test_a_correction_changes_no_id_of_another_event(spark: SparkSession, lookup
 
 def test_vocabulary_and_cdm_source(spark: SparkSession) -> None:
     vocabulary = to_vocabulary(spark)
-    assert {t: tuple(vocabulary[t].columns) for t in TABLES} == {t: load_omop(t).names for t in TABLES}
-    source = to_cdm_source(vocabulary["vocabulary"], source_release=date(2024, 4, 3), cdm_release=date(2024, 4, 1))
+    assert set(vocabulary) == {"concept", "vocabulary", "source_to_concept_map"} == set(vocabulary_tables())
+    assert {t: tuple(frame.columns) for t, frame in vocabulary.items()} == {t: load_omop(t).names for t in vocabulary}
+    known = Database(vocabulary["vocabulary"], ("Causes of death", "Hospital stays"), date(2024, 4, 3))
+    source = to_database_tables(known)["cdm_source"]
     assert tuple(source.columns) == load_omop("cdm_source").names
     check(
         source,
         """
-        cdm_source_abbreviation | source_release_date | cdm_release_date | cdm_version | cdm_version_concept_id | vocabulary_version
-        ------------------------+---------------------+------------------+-------------+------------------------+-------------------
-        healthhub               | 2024-04-03          | 2024-04-03       | 5.4         | 756265                 | mini-2026-11
+        cdm_source_abbreviation | source_description                             | source_release_date | cdm_release_date | cdm_version | cdm_version_concept_id | vocabulary_version
+        ------------------------+------------------------------------------------+---------------------+------------------+-------------+------------------------+-------------------
+        healthhub               | Pseudonymised: Causes of death; Hospital stays | 2024-04-03          | 2024-04-03       | 5.4         | 756265                 | mini-2026-11
         """,
     )
     check(
-        to_cdm_source(
-            vocabulary["vocabulary"].where("false"), source_release=date(2024, 4, 3), cdm_release=date(2024, 4, 3)
-        ),
+        to_database_tables(replace(known, vocabulary=known.vocabulary.where("false")))["cdm_source"],
         "vocabulary_version\nunknown",
+    )
+
+
+def test_a_table_that_is_put_into_the_folders_is_made(
+    spark: SparkSession, lookup: DataFrame, planted_folders: tuple[Path, Path]
+) -> None:
+    """A made-up table, ``tale``: a contract and a module, and nothing else. What has no concept stays with its kind."""
+    tales = EVENTS.splitlines()[4].replace("condition", "tale     ").replace("E1128", "once ")
+    tables = built(shaped(spark, STEM, EVENTS + tales), lookup)
+    assert len(tables) == 5
+    check(
+        tables["tale"],
+        """
+        tale_date  | tale_source_value | _source  | _period
+        -----------+-------------------+----------+--------
+        2024-01-05 | once              | pmsi_mco | 2024-01
+        """,
     )

@@ -10,8 +10,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.harmonise.bounds import with_possible_values
-from jobs.harmonise.build import PERSON_TABLES, to_losses, to_person_tables
+from jobs.harmonise.build import to_losses, to_person_tables
 from jobs.harmonise.evidence import only_unattributable, resolve, with_dates
+from jobs.harmonise.omop import PERSONS, made_from
 from jobs.harmonise.stem import EVIDENCE, STEM
 from schemas.loader import load_omop
 from tests.spark.tables import check, shaped, shown
@@ -63,7 +64,9 @@ def test_one_person_from_several_sources(spark: SparkSession) -> None:
 
 def test_person_tables_have_the_columns_of_the_cdm(spark: SparkSession) -> None:
     tables = to_person_tables(shaped(spark, EVIDENCE, SEVERAL), TODAY)
-    assert {t: tuple(tables[t].columns) for t in PERSON_TABLES} == {t: load_omop(t).names for t in PERSON_TABLES}
+    names = {t.name for t in made_from(PERSONS)}
+    assert names == {"person", "observation_period", "death"}
+    assert {t: tuple(frame.columns) for t, frame in tables.items()} == {t: load_omop(t).names for t in names}
     check(
         tables["person"],
         """
@@ -99,7 +102,7 @@ def test_order_of_deliveries_plays_no_part(spark: SparkSession) -> None:
     evidence = shaped(spark, EVIDENCE, SEVERAL)
     one = to_person_tables(evidence, TODAY)
     other = to_person_tables(evidence.orderBy(F.desc("_period"), F.desc("_source")).repartition(3, "rank"), TODAY)
-    for name in PERSON_TABLES:
+    for name in one:
         assert shown(one[name], one[name].columns) == shown(other[name], one[name].columns)
 
 
@@ -126,6 +129,7 @@ def test_dates_come_from_the_delivery_s_own_events(spark: SparkSession) -> None:
         ann        | dcir    | 2024-01 | drug  | 2024-01-03 | 2024-12-31
         ann        | ville   | 2024-01 | visit | 2024-01-01 | 2024-01-01
         zoe        | ville   | 2024-01 | visit | 2024-01-01 | 2024-01-01
+        bob        | dcir    | 2024-01 | tale  | 2024-01-02 |
         """,
     )
     dated = with_dates(evidence, stem)
@@ -137,7 +141,7 @@ def test_dates_come_from_the_delivery_s_own_events(spark: SparkSession) -> None:
         ----+---------+------------+-----------
         ann | 2024-01 | 2024-01-03 | 2024-01-09
         ann | 2024-02 |            |
-        bob | 2024-01 |            |
+        bob | 2024-01 | 2024-01-02 | 2024-01-02
         """,
     )
     shared = evidence.withColumn("shared", F.col("_period") == "2024-02").withColumn("year_of_birth", F.lit(1950))
@@ -150,6 +154,7 @@ def test_dates_come_from_the_delivery_s_own_events(spark: SparkSession) -> None:
         dcir    | 2024-01 | drug  | unattributable | 1
         ville   | 2024-01 | visit | unattributable | 1
         ville   | 2024-01 | visit | no_evidence    | 1
+        dcir    | 2024-01 | tale  | no_table       | 1
         """,
     )
 

@@ -120,7 +120,7 @@ def test_prices_are_cents() -> None:
     assert next(s for s in mappings.services() if s.code == 3313).price is None
 
 
-@pytest.mark.parametrize("table", mappings.VOCABULARY_TABLES)
+@pytest.mark.parametrize("table", mappings.vocabulary_tables())
 def test_omop_rows_keep_the_contract(table: str) -> None:
     contract = load_omop(table)
     rows = mappings.omop_rows(table)

@@ -6,7 +6,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.harmonise.columns import to_table
+from jobs.harmonise.omop import PERSONS
 
+MADE_FROM = PERSONS
 MALE, FEMALE = 8507, 8532
 
 

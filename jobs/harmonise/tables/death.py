@@ -6,6 +6,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.harmonise.columns import midnight, to_table
+from jobs.harmonise.omop import PERSONS
+
+MADE_FROM = PERSONS
 
 
 def to_death(resolved: DataFrame) -> DataFrame:

@@ -7,13 +7,16 @@ from pyspark.sql import functions as F
 
 from jobs.harmonise.columns import LINEAGE, midnight, to_table
 from jobs.harmonise.ids import event_id, person_id, visit_id
+from jobs.harmonise.omop import Events
+
+MADE_FROM = Events(kind="condition", domain="Condition")
 
 
 def to_condition_occurrence(mapped: DataFrame) -> DataFrame:
-    """One row per diagnosis or problem and concept (``with_concepts`` rows whose table is this one)."""
+    """One row per diagnosis or problem and concept (``with_concepts`` rows that are for this table)."""
     start, end = F.col("start_date"), F.col("end_date")
     return to_table(
-        mapped.where(F.col("table") == "condition_occurrence"),
+        mapped,
         "condition_occurrence",
         LINEAGE,
         condition_occurrence_id=event_id(F.col("kind"), F.col("_source"), F.col("natural_key"), F.col("target_rank")),

@@ -7,17 +7,20 @@ from pyspark.sql import functions as F
 
 from jobs.harmonise.columns import LINEAGE, midnight, to_table
 from jobs.harmonise.ids import person_id, visit_id
+from jobs.harmonise.omop import Events
+
+MADE_FROM = Events(kind="visit", domain="Visit", alone=True)
 
 
 def to_visit_occurrence(mapped: DataFrame) -> DataFrame:
-    """One row per visit (``with_concepts`` rows whose table is this one).
+    """One row per visit (``with_concepts`` rows that are for this table).
 
     ``preceding_visit_occurrence_id`` is NULL: the visit before may lie in another delivery, and a table that is built
     by deliveries must not depend on their order.
     """
     start, end = F.col("start_date"), F.greatest("start_date", "end_date")
     return to_table(
-        mapped.where(F.col("table") == "visit_occurrence"),
+        mapped,
         "visit_occurrence",
         LINEAGE,
         visit_occurrence_id=visit_id(F.col("_source"), F.col("natural_key")),

@@ -7,13 +7,15 @@ from pyspark.sql import functions as F
 
 from jobs.harmonise.columns import LINEAGE, midnight, to_table
 from jobs.harmonise.ids import event_id, person_id, visit_id
+from jobs.harmonise.omop import Events
 
+MADE_FROM = Events(kind="drug", domain="Drug")
 DEFAULT_DAYS = 30
 """Days that are covered when no duration is known (CDM convention; the HDH's rules use the same)."""
 
 
 def to_drug_exposure(mapped: DataFrame) -> DataFrame:
-    """One row per drug delivered or prescribed and concept (``with_concepts`` rows whose table is this one).
+    """One row per drug delivered or prescribed and concept (``with_concepts`` rows that are for this table).
 
     The end is required: the source's own end, else start + days_supply - 1, else start + 29 days.
     """
@@ -21,7 +23,7 @@ def to_drug_exposure(mapped: DataFrame) -> DataFrame:
     covered = F.when(days >= 1, days).otherwise(F.lit(DEFAULT_DAYS))
     end = F.coalesce("end_date", F.date_add(start, covered - 1))
     return to_table(
-        mapped.where(F.col("table") == "drug_exposure"),
+        mapped,
         "drug_exposure",
         LINEAGE,
         drug_exposure_id=event_id(F.col("kind"), F.col("_source"), F.col("natural_key"), F.col("target_rank")),

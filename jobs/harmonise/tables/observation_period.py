@@ -7,6 +7,9 @@ from pyspark.sql import functions as F
 
 from jobs.harmonise.columns import to_table
 from jobs.harmonise.ids import to_id
+from jobs.harmonise.omop import PERSONS
+
+MADE_FROM = PERSONS
 
 
 def to_observation_period(resolved: DataFrame) -> DataFrame:
