@@ -16,7 +16,9 @@ from pydantic import Field, model_validator
 
 from schemas.text import Data, Text
 
-HERE = Path(__file__).resolve().parent
+from schemas.names import HERE as HERE
+from schemas.names import omop_names as omop_names
+from schemas.names import source_names as source_names
 
 Type = Literal["string", "integer", "bigint", "decimal", "double", "date", "datetime", "boolean"]
 SPARK_TYPES: dict[Type, str] = {
@@ -190,12 +192,6 @@ def _read(path: Path) -> dict[str, object]:
 
 
 @cache
-def source_names() -> tuple[str, ...]:
-    """Names of the sources that have a contract, sorted."""
-    return tuple(sorted(p.parent.name for p in (HERE / "sources").glob("*/source.toml")))
-
-
-@cache
 def load_source(source: str) -> Source:
     """The contract of one source. Raises ``KeyError`` for an unknown one."""
     if source not in source_names():
@@ -212,12 +208,6 @@ def load_table(source: str, table: str) -> Table:
 def load_tables(source: str) -> dict[str, Table]:
     """All tables of a source in load order."""
     return {t: load_table(source, t) for t in load_source(source).tables}
-
-
-@cache
-def omop_names() -> tuple[str, ...]:
-    """OMOP tables that the hub makes, sorted."""
-    return tuple(sorted(p.stem for p in (HERE / "omop").glob("*.toml")))
 
 
 @cache

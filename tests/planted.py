@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas import loader
+from schemas import loader, names
 
 CONTRACT = """
 table = "tale"
@@ -73,7 +73,8 @@ def planted_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     modules.mkdir()
     (contracts / "omop" / "tale.toml").write_text(CONTRACT, "utf-8")
     (modules / "tale.py").write_text(MODULE, "utf-8")
-    monkeypatch.setattr(loader, "HERE", contracts)
+    for module in (loader, names):
+        monkeypatch.setattr(module, "HERE", contracts)
     monkeypatch.setattr(tables, "__path__", [*tables.__path__, str(modules)])
     forget()
     yield contracts / "omop", modules

@@ -10,12 +10,13 @@ import typer
 
 from jobs.cli import show
 from jobs.delivery import DeliveryId, Subject
+from schemas.names import source_names
 
 app = typer.Typer(
     no_args_is_help=True, help="Deliveries: announce, pull, stage, gate, publish, withdraw; list them; backfill months."
 )
 
-Source = Annotated[str, typer.Option(help="Source, as in schemas/sources: dcir, pmsi_mco, ville.")]
+Source = Annotated[str, typer.Option(help=f"Source, as in schemas/sources: {', '.join(source_names())}.")]
 Period = Annotated[str, typer.Option(help="Month, YYYY-MM.")]
 Delivery = Annotated[str, typer.Argument(help="Delivery, <source>/<YYYY-MM>/v<n>.")]
 ROWS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
@@ -220,7 +221,6 @@ def backfill(
     from jobs.serve.backfill import months_between, start, wait
     from jobs.serve.rest import AirflowClient
     from jobs.settings import Settings
-    from schemas.loader import source_names
 
     if source not in source_names():
         raise ConfigError(f"There is no source {source[:40]}.", next_step=f"one of {', '.join(source_names())}")

@@ -23,6 +23,7 @@ TOP = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)[^)]*\)")
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`\n]*`")
+SEVERAL = re.compile(r"^( *)- ([^:\n]+): (\S*\*\S*)$", re.MULTILINE)
 HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.MULTILINE)
 
 
@@ -63,12 +64,25 @@ def slug(heading: str) -> str:
     return re.sub(r"[\s]+", "-", re.sub(r"[^\w\s-]", "", heading.replace("`", "").lower()).strip())
 
 
+def with_menu(configuration: str) -> str:
+    """The builder's configuration, each entry of the menu that names several pages (``*``) replaced by these pages,
+    under the last word of their headings: ``Contract: dcir`` is ``dcir``."""
+
+    def entries(several: re.Match[str]) -> str:
+        indent, title, pattern = several.groups()
+        pages = [(HEADING.findall(p.read_text("utf-8"))[0], p.relative_to(DOCS)) for p in sorted(DOCS.glob(pattern))]
+        lines = [f"{indent}    - {heading.rpartition(': ')[2]}: {page}" for heading, page in pages]
+        return "\n".join([f"{indent}- {title}:", *lines])
+
+    return SEVERAL.sub(entries, configuration)
+
+
 def build() -> Path:
     """Builds the site and returns its first page. Raises ``HubError`` when the builder is not content."""
     # in a copy: the builder keeps, and clears, a folder .cache where its configuration lies, and ours holds more
     shutil.rmtree(WORK, ignore_errors=True)
     shutil.copytree(DOCS, WORK / "docs")
-    shutil.copy(CONFIGURATION, WORK)
+    (WORK / CONFIGURATION.name).write_text(with_menu(CONFIGURATION.read_text("utf-8")), "utf-8")
     run = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict"], cwd=WORK, capture_output=True, text=True, check=False
     )

@@ -83,9 +83,12 @@ def test_every_picture_is_shown() -> None:
 
 
 def test_every_page_is_in_the_menu() -> None:
-    menu = (site.DOCS.parent / "mkdocs.yml").read_text("utf-8")
+    menu = site.with_menu((site.DOCS.parent / "mkdocs.yml").read_text("utf-8"))
     pages = {str(p.relative_to(site.DOCS)) for p in site.DOCS.rglob("*.md")}
     assert sorted(p for p in pages if p not in menu) == []
+    for source in source_names():
+        assert f"          - {source}: reference/contracts/{source}.md" in menu
+        assert f"          - {source}: reference/rules/{source}.md" in menu
 
 
 def test_the_rule_that_the_how_to_shows_is_a_rule(tmp_path: Path) -> None:

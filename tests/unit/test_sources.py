@@ -13,7 +13,7 @@ from jobs import sources
 from jobs.errors import ConfigError, UnexpectedState
 from jobs.sources import protocol
 from jobs.sources.filters import to_books
-from schemas import loader
+from schemas import loader, names
 
 FILTERS = """
 second = []
@@ -56,7 +56,8 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir(parents=True)
     for name, text in {**MODULES, "filters.toml": FILTERS, "__init__.py": ""}.items():
         (folder / name).write_text(text, "utf-8")
-    monkeypatch.setattr(loader, "HERE", contracts)
+    for module in (loader, names):
+        monkeypatch.setattr(module, "HERE", contracts)
     monkeypatch.setattr(protocol, "HERE", folder.parent)
     monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(folder.parent)])
     forget(monkeypatch)
