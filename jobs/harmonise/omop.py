@@ -103,4 +103,8 @@ def _table(name: str) -> OmopTable:
 
 
 def _refused(name: str, fault: str) -> ConfigError:
-    return ConfigError(f"OMOP: {name} {fault}.", reason="omop_table", next_step="see docs/architecture.md, What grows without an edit elsewhere")
+    return ConfigError(
+        f"OMOP: {name} {fault}.",
+        reason="omop_table",
+        next_step="see docs/architecture.md, What grows without an edit elsewhere",
+    )

@@ -52,6 +52,8 @@ DCT_ORD_NUM | BEN_NIR_PSA | EXE_SOI_DTD | PFS_EXE_NUM | PRS_NAT_REF | PRS_ACT_QT
 16          | unknown     | 2024-01-07  | gp          | 1111        | 1           | 0           |             |         |             |         |             |             | 2024-01
 17          | fictive     | 2024-01-07  | gp          | 1111        | 1           | 0           |             |         |             |         |             |             | 2024-01
 18          | stranger    | 2024-01-07  | gp          | 1111        | 1           | 0           |             |         |             |         |             |             | 2024-01
+20          | bob         | 1999-12-31  | gp          | 1111        | 1           | 0           |             |         |             |         |             |             | 2024-01
+21          | bob         | 2024-02-01  | gp          | 1111        | 1           | 0           |             |         |             |         |             |             | 2024-01
 19          | bob         | 2024-02-07  | gp          | 1111        | 1           | 0           |             |         |             |         |             |             | 2024-02
 """
 
@@ -127,7 +129,7 @@ def test_rows_that_stay_and_rows_left_out_by_reason_are_all_rows(tables: dict[st
         dcir/ir_ben_r | 2024-02 | 1    | 1    |
         dcir/ir_pha_r | 2024-01 | 6    | 6    |
         dcir/ir_pha_r | 2024-02 | 1    | 1    |
-        dcir/er_prs_f | 2024-01 | 17   | 9    | 1 excluded_scheme, 1 fictitious_nir, 2 hospital_information, 2 shared_pseudonym, 2 unknown_person
+        dcir/er_prs_f | 2024-01 | 19   | 9    | 1 excluded_scheme, 1 fictitious_nir, 2 hospital_information, 2 implausible_date, 2 shared_pseudonym, 2 unknown_person
         dcir/er_prs_f | 2024-02 | 2    | 1    | 1 unknown_person
         dcir/er_pha_f | 2024-01 | 11   | 8    | 1 reversal, 2 service_left_out
         dcir/er_pha_f | 2024-02 | 1    | 1    |

@@ -28,6 +28,8 @@ ETA_NUM   | RSA_NUM | GRG_GHM | SEJ_TYP | SEJ_NBJ | DGN_PAL | DGN_REL | AGE_ANN 
 010000001 | 10      | 05M092  | A       | 1       | I10     |         | 50      |         | 1       | 8       | 2024    | 2024-01
 010000001 | 11      | 05M092  | A       | 1       | I10     |         | 50      |         | 1       | 8       | 2024    | 2024-01
 010000001 | 12      | 05M092  | A       | 1       | I10     |         |         |         | 1       | 8       | 2024    | 2024-01
+010000001 | 13      | 05M092  | A       | 1       | I10     |         | 50      |         | 1       | 8       | 2024    | 2024-01
+010000001 | 14      | 05M092  | A       | 1       | I10     |         | 50      |         | 1       | 8       | 2023    | 2024-01
 010000001 | 1       | 05M092  | A       | 2       | I509    |         | 74      |         | 2       | 8       | 2024    | 2024-02
 """
 LINKS = """
@@ -44,6 +46,7 @@ ETA_NUM   | RSA_NUM | NIR_ANO_17 | NIR_RET | NAI_RET | SEX_RET | COH_SEX_RET | E
 010000001 | 9       | ann        | 0       | 3       |         | 0           | 2024-01-05  | 2024-01-06  | 2024-01
 010000001 | 10      |            | 0       | 0       | 0       | 0           | 2024-01-05  | 2024-01-06  | 2024-01
 010000001 | 12      | ann        | 0       | 0       | 0       | 0           | 2024-01-05  | 2024-01-06  | 2024-01
+010000001 | 13      | ann        | 0       | 0       | 0       | 0           | 1999-12-31  | 2024-01-06  | 2024-01
 010000001 | 1       | ann        | 0       | 0       | 0       | 0           | 2024-01-31  | 2024-02-02  | 2024-02
 """
 ASSOCIATED = """
@@ -63,6 +66,8 @@ ETA_NUM   | RSA_NUM | ENT_DAT_DEL | CDC_ACT | PHA_ACT | ACV_ACT | NBR_EXE_ACT | 
 010000001 | 1       | 3           | DEQP003 | 0       | 1       |             | 2024-01
 010000001 | 1       | 3           | NFKA007 | 2       | 1       | 1           | 2024-01
 010000001 | 9       | 0           | NFKA007 | 0       | 1       | 1           | 2024-01
+010000001 | 1       | 40          | NFKA007 | 0       | 1       | 1           | 2024-01
+010000001 | 1       | -1          | NFKA007 | 0       | 1       | 1           | 2024-01
 """
 
 
@@ -88,13 +93,13 @@ def test_rows_that_stay_and_rows_left_out_by_reason_are_all_rows(tables: dict[st
         """
         table             | period  | rows | stay | left out
         ------------------+---------+------+------+---------
-        pmsi_mco/t_mcoaab | 2024-01 | 12   | 5    | 1 duplicate_finess, 1 no_age, 1 no_link, 1 return_code, 1 service_for_another_hospital, 1 ungrouped, 1 unknown_person
+        pmsi_mco/t_mcoaab | 2024-01 | 14   | 5    | 1 duplicate_finess, 1 implausible_date, 1 no_age, 1 no_link, 1 other_month, 1 return_code, 1 service_for_another_hospital, 1 ungrouped, 1 unknown_person
         pmsi_mco/t_mcoaab | 2024-02 | 1    | 1    |
-        pmsi_mco/t_mcoaac | 2024-01 | 11   | 11   |
+        pmsi_mco/t_mcoaac | 2024-01 | 12   | 12   |
         pmsi_mco/t_mcoaac | 2024-02 | 1    | 1    |
         pmsi_mco/t_mcoaad | 2024-01 | 5    | 4    | 1 stay_left_out
         pmsi_mco/t_mcoaad | 2024-02 | 1    | 1    |
-        pmsi_mco/t_mcoaaa | 2024-01 | 4    | 2    | 1 partial_phase, 1 stay_left_out
+        pmsi_mco/t_mcoaaa | 2024-01 | 6    | 2    | 2 implausible_date, 1 partial_phase, 1 stay_left_out
         """,
     )
 
