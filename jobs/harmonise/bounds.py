@@ -13,14 +13,13 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from jobs.harmonise.omop import event_tables
 from jobs.harmonise.stem import PERIOD
 
 FIRST_DAY = date(2000, 1, 1)
 """No source holds care, and none of the people who receive it died, before this day."""
 FIRST_YEAR_OF_BIRTH = 1890
 DAYS_SUPPLY = (1, 366)
-QUANTITY = {"drug": (0, 20_000), "procedure": (1, 999)}
-"""By kind of event: units of a drug, times that an act was performed."""
 
 
 def month() -> Column:
@@ -51,7 +50,8 @@ def possible_death(until: date) -> Column:
 def value_faults() -> dict[str, Column]:
     """By reason: whether a stem event reaches its table without the value of that name."""
     quantity = F.col("quantity")
-    wrong = [(F.col("kind") == kind) & ~quantity.between(*ends) for kind, ends in QUANTITY.items()]
+    ends = {events.kind: events.quantity for events in event_tables().values() if events.quantity}
+    wrong = [(F.col("kind") == kind) & ~quantity.between(*both) for kind, both in ends.items()]
     return {
         "implausible_quantity": reduce(Column.__or__, wrong),
         "implausible_days_supply": ~F.col("days_supply").between(*DAYS_SUPPLY),

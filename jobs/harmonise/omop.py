@@ -31,6 +31,8 @@ class Events:
     kind: str
     domain: str
     alone: bool = False
+    quantity: tuple[int, int] | None = None
+    """Least and greatest quantity that can be; an event with another one loses it."""
 
 
 @dataclass(frozen=True)

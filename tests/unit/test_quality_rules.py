@@ -217,13 +217,15 @@ def test_a_critical_rule_over_omop_says_what_guarantees_it(rule: Rule) -> None:
 
 def test_the_rules_over_omop_ask_for_no_more_than_the_bounds_that_rows_keep() -> None:
     from jobs.harmonise import bounds
+    from jobs.harmonise.omop import event_tables
 
+    quantities = {events.kind: events.quantity for events in event_tables().values()}
     rules = {r.id: r for name, of_table in all_rules().items() if name.startswith("omop/") for r in of_table}
     assert rules["OMOP-DEA-004"].min == bounds.FIRST_DAY
     assert rules["OMOP-VIS-008"].min == rules["OMOP-OBS-006"].min == bounds.FIRST_DAY
     assert rules["OMOP-PER-004"].min == bounds.FIRST_YEAR_OF_BIRTH
     for rule, ends in (("OMOP-DRG-009", "drug"), ("OMOP-PRO-008", "procedure")):
-        assert (rules[rule].min, rules[rule].max) == bounds.QUANTITY[ends]
+        assert (rules[rule].min, rules[rule].max) == quantities[ends]
     assert rules["OMOP-DRG-010"].min <= bounds.DAYS_SUPPLY[0]  # type: ignore[operator]
     assert rules["OMOP-DRG-010"].max == bounds.DAYS_SUPPLY[1]
 

@@ -9,7 +9,7 @@ from jobs.harmonise.columns import LINEAGE, midnight, to_table
 from jobs.harmonise.ids import event_id, person_id, visit_id
 from jobs.harmonise.omop import Events
 
-MADE_FROM = Events(kind="drug", domain="Drug")
+MADE_FROM = Events(kind="drug", domain="Drug", quantity=(0, 20_000))
 DEFAULT_DAYS = 30
 """Days that are covered when no duration is known (CDM convention; the HDH's rules use the same)."""
 

@@ -9,7 +9,7 @@ from jobs.harmonise.columns import LINEAGE, midnight, to_table
 from jobs.harmonise.ids import event_id, person_id, visit_id
 from jobs.harmonise.omop import Events
 
-MADE_FROM = Events(kind="procedure", domain="Procedure")
+MADE_FROM = Events(kind="procedure", domain="Procedure", quantity=(1, 999))
 
 
 def to_procedure_occurrence(mapped: DataFrame) -> DataFrame:
