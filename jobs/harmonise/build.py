@@ -12,7 +12,7 @@ from jobs.harmonise.concepts import with_concepts
 from jobs.harmonise.evidence import only_unattributable, resolve
 from jobs.harmonise.omop import DATABASE, PERSONS, Database, event_tables, made_from
 from jobs.harmonise.stem import PERIOD, SOURCE
-from schemas.loader import Text
+from schemas.text import Text
 
 LOSSES = {
     "unattributable": Text(

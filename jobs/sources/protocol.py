@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import ValidationError
 
 from jobs.errors import ConfigError
-from schemas.loader import Data, Text, load_source
+from schemas.loader import load_source
+from schemas.text import Data, Text
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
