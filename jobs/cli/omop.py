@@ -47,7 +47,7 @@ def show_(number: Build, json: Annotated[bool, typer.Option("--json", help=show.
     show.table(reasons(books), ("table", "filter", "rows", "why"), empty="Its filters left out no row.", as_json=False)
     said = [{**loss, "why": loss["why"]["en"]} for loss in losses]
     columns = ("source", "period", "kind", "rows", "why")
-    show.table(said, columns, empty="Every event reaches a table.", as_json=False)
+    show.table(said, columns, empty="Every event reaches a table, with all its values.", as_json=False)
 
 
 def reasons(books: list[dict[str, Any]]) -> list[dict[str, Any]]:
