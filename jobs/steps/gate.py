@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from catalogue.db import records
 from jobs.delivery import STATES, Subject, may_act, may_move
 from jobs.errors import ConfigError, QualityErrored, QualityRefused, UnexpectedState
 from jobs.lake import tables as lake
+from jobs.quality.judge import judge_all
+from jobs.quality.rules import load_rules
+from jobs.quality.verdict import Result, in_words, overall
 from jobs.steps.hub import Hub
 from schemas.loader import load_source, omop_names
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jobs.quality.verdict import Result
 
 Answer = dict[str, Any]
 DECISIONS = {"approve": "approved", "reject": "rejected"}
@@ -90,10 +89,6 @@ def _require_decidable(hub: Hub, subject: Subject, reason: str) -> None:
 
 def _judge(hub: Hub, subject: Subject) -> tuple[Answer, list[Result]]:
     """Judges every table of a subject in one process and stores each result: the answer, and what did not hold."""
-    from jobs.quality.judge import judge_all
-    from jobs.quality.rules import load_rules
-    from jobs.quality.verdict import in_words, overall
-
     counts = records.get_counts(hub.engine, subject)
     names = _tables(subject)
     judged = judge_all({name: (load_rules(name), counts.get(name, {})) for name in names})
@@ -117,8 +112,6 @@ def _judge(hub: Hub, subject: Subject) -> tuple[Answer, list[Result]]:
 def _named(results: Sequence[Result], what: str) -> str:
     """How many rules these are and, of the first ones, which, on which table and how often they were broken: ``what``
     with ``{rules}`` in it, a colon, then one rule after the other."""
-    from jobs.quality.verdict import in_words
-
     rules = "rule" if len(results) == 1 else "rules"
     said = [in_words(r) if r.verdict == "failed" else f"{r.rule} ({r.table}, {r.error})" for r in results[:SAID]]
     more = [f"and {len(results) - SAID} more"] if len(results) > SAID else []
