@@ -150,9 +150,8 @@ Tables = dict[str, dict[str, "DataFrame"]]
 @pytest.fixture(scope="module")
 def given(spark: SparkSession) -> Tables:
     """By source, its published tables of one month."""
-    from pyspark.sql import functions as F
-
     from jobs.sources.dcir.sanitise import KEY
+    from pyspark.sql import functions as F
 
     def keyed(frame: DataFrame) -> DataFrame:
         kinds = dict(frame.dtypes)
@@ -179,8 +178,9 @@ def given(spark: SparkSession) -> Tables:
 
 def built(given: Tables, until: date = TODAY) -> dict[str, DataFrame]:
     """The OMOP tables of all sources, by name."""
-    from jobs.harmonise import build
     from jobs.harmonise.cdm_source import to_cdm_source
+
+    from jobs.harmonise import build
     from jobs.harmonise.concepts import to_lookup
     from jobs.harmonise.evidence import only_unattributable, with_dates
     from jobs.harmonise.vocabulary import to_vocabulary
