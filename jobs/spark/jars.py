@@ -21,6 +21,8 @@ DELTA = {
 GROUP = "io.delta"
 JAVA_SOURCES = Path(__file__).resolve().parent / "java"
 COMPILED_AGAINST = (
+    "log4j-api",
+    "log4j-core",
     "spark-core",
     "spark-sql",
     "spark-connect_",
@@ -110,7 +112,7 @@ def hub_jar(cache: Path) -> Path:
     shutil.rmtree(classes, ignore_errors=True)
     classes.mkdir(parents=True)
     jar.parent.mkdir(parents=True, exist_ok=True)
-    command = [java(), *JAVAC, "--release", "17", "-Xlint:all,-classfile,-processing,-path", "-d", str(classes)]
+    command = [java(), *JAVAC, "--release", "17", "-proc:none", "-Xlint:all,-classfile,-path", "-d", str(classes)]
     # the compiler module, unlike its launcher, expands no wildcard
     libraries = (p for p in (spark_home() / "jars").glob("*.jar") if p.name.startswith(COMPILED_AGAINST))
     command += ["-cp", ":".join(map(str, libraries)), *map(str, sources)]
