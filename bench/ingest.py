@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import events, machine, ours
-from bench.data import DELIVERY, SOURCE, TABLE, Data, make
+from bench.data import DELIVERY, PERIOD, SOURCE, TABLE, Data, make
 from bench.measure import load
 from bench.outcome import Outcome
 from bench.worker import OURS, PEERS
@@ -175,7 +175,7 @@ def pseudonym_share(at: Settings, data: Data, home: Path) -> dict[str, float]:
     clock = Clock((spark.running(at),))
     for _ in range(3):
         for name, contract in (("with", table), ("without", plain)):
-            typed(raw, contract, load_source(SOURCE).csv).write.format("noop").mode("overwrite").save()
+            typed(raw, contract, load_source(SOURCE).csv, PERIOD).write.format("noop").mode("overwrite").save()
             clock.lap(name)
     hub.spark.stop()
     cpu = {n: statistics.median(c.cpu for c in clock.steps if c.step == n) for n in ("with", "without")}

@@ -70,10 +70,11 @@ def _csv(data: Data) -> str:
 
 def _cast(db: Any) -> None:
     values = ", ".join(f"{sql.typed(c, CSV)} AS {c.name}" for c in CONTRACT.lake_columns)
+    texts = ", ".join(f"{sql.text(c)} AS {c.name}" for c in CONTRACT.columns)
     # its order is that of the lines: rowid is the line's number over all files
     db.execute(
-        f"CREATE TABLE typed AS SELECT {values}, filename AS _file, rowid AS _row,"
-        f" {sql.reason(CONTRACT, CSV)} AS _reason FROM raw"
+        f"CREATE TABLE typed AS SELECT {values}, _file, _row, {sql.reason(CONTRACT, CSV, PERIOD)} AS _reason"
+        f" FROM (SELECT {texts}, filename AS _file, rowid AS _row FROM raw)"
     )
 
 

@@ -17,6 +17,7 @@ from bench.data import PERIOD, SOURCE, TABLE, Data
 from bench.outcome import Outcome
 from jobs.quality.rule import Rule
 from jobs.quality.rules import load_rules
+from schemas.forms import BLANKS, form, latest
 from schemas.loader import Column, load_source, load_table
 
 CONTRACT, CSV = load_table(SOURCE, TABLE), load_source(SOURCE).csv
@@ -71,15 +72,21 @@ def _csv(data: Data) -> Any:
 def _text(column: Column) -> Any:
     import polars as pl
 
-    value = pl.col(column.name)
-    sentinels = list(column.null_values)
-    return pl.when(value.is_in(sentinels)).then(None).otherwise(value) if sentinels else value
+    value = pl.col(column.name).str.strip_chars(BLANKS)
+    nothing = value.is_in(["", *column.null_values])
+    if column.no_value:
+        nothing |= value.str.contains(_whole(column.no_value))
+    return pl.when(nothing).then(None).otherwise(value)
+
+
+def _whole(pattern: str) -> str:
+    return f"^(?:{pattern})$"
 
 
 def _typed(column: Column) -> Any:
     import polars as pl
 
-    sent = _text(column)
+    sent = pl.col(column.name)
     if column.type == "date":
         return sent.str.to_date(sql.STRPTIME[CSV.date_format], strict=False)
     if column.type == "decimal":
@@ -88,16 +95,25 @@ def _typed(column: Column) -> Any:
 
 
 def _reason(column: Column) -> list[tuple[Any, str]]:
-    sent, found = _text(column), []
+    import polars as pl
+
+    sent, value, found = pl.col(column.name), _typed(column), []
+    pattern = form(column, CSV)
+    misshapen = ~sent.str.contains(_whole(pattern)) if pattern else pl.lit(False)
     if column.required:
         found.append((sent.is_null(), "missing"))
-    if column.type != "string" and not column.pseudonym:
-        found.append((sent.is_not_null() & _typed(column).is_null(), "unparsable"))
+    if column.type != "string":
+        found.append((sent.is_not_null() & (value.is_null() | misshapen), "unparsable"))
     if column.length and column.type in ("string", "integer"):
         digits = sent if column.type == "string" else sent.str.strip_chars_start("-")
         found.append((digits.str.len_chars() > column.length, "too_long"))
+    if column.type == "string" and pattern:
+        found.append((misshapen, "form"))
     if column.values:
         found.append((~sent.is_in(list(column.values)), "code"))
+    if column.type == "date":
+        found.append((value < column.earliest, "too_early"))
+        found.append((value > latest(column.not_after, PERIOD), "too_late"))
     return [(broken, f"{code}:{column.name}") for broken, code in found]
 
 
@@ -108,7 +124,8 @@ def _cast(raw: Any, key: bytes) -> Any:
     for broken, code in reversed([r for c in CONTRACT.columns for r in _reason(c)]):
         reason = pl.when(broken).then(pl.lit(code)).otherwise(reason)
     values = [(_pseudonym(c, key) if c.pseudonym else _typed(c)).alias(c.name) for c in CONTRACT.lake_columns]
-    return raw.select(*values, "_file", "_row", reason.alias("_reason"))
+    texts = raw.with_columns(*[_text(c).alias(c.name) for c in CONTRACT.columns])
+    return texts.select(*values, "_file", "_row", reason.alias("_reason"))
 
 
 def _pseudonym(column: Column, key: bytes) -> Any:
@@ -129,7 +146,7 @@ def _pseudonym(column: Column, key: bytes) -> Any:
         made = pl.Series([digest(v) for v in distinct], dtype=pl.Binary)
         return values.replace_strict(distinct, made, default=None, return_dtype=pl.Binary)
 
-    return _text(column).map_batches(of_batch, return_dtype=pl.Binary, is_elementwise=True)
+    return pl.col(column.name).map_batches(of_batch, return_dtype=pl.Binary, is_elementwise=True)
 
 
 def _hash(names: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from expectations.kinds import FROM_BOOKS
 from jobs.errors import UnexpectedState
 from jobs.quality.rule import Rule
+from schemas.forms import BLANKS, form, latest
 from schemas.loader import Column, Csv, Settle, Table
 
 STRPTIME = {"dd/MM/yyyy": "%d/%m/%Y", "yyyy-MM-dd": "%Y-%m-%d"}
@@ -33,16 +34,21 @@ def in_list(values: object) -> str:
 
 
 def text(column: Column) -> str:
-    """As sent; NULL for a sentinel. An empty field is NULL already."""
-    value = column.name
+    """As sent but for blanks at its ends; NULL for a sentinel. An empty field is NULL already."""
+    value = f"nullif(trim({column.name}, {quoted(BLANKS[1:])}), '')"  # a NUL is no text: the door refuses it
     for sentinel in column.null_values:
         value = f"nullif({value}, {quoted(sentinel)})"
-    return value
+    return f"CASE WHEN NOT {matches(value, column.no_value)} THEN {value} END" if column.no_value else value
+
+
+def matches(value: str, pattern: str) -> str:
+    """Whether a whole value has a pattern."""
+    return f"regexp_full_match({value}, {quoted(pattern)})"
 
 
 def typed(column: Column, csv: Csv) -> str:
-    """The value of the lake, NULL when it cannot be read; a pseudonymised column stays text."""
-    sent = text(column)
+    """The value of the lake from its text, NULL when it cannot be read; a pseudonymised column stays text."""
+    sent = column.name
     if column.type == "string":
         return sent
     if column.type == "date":
@@ -52,20 +58,26 @@ def typed(column: Column, csv: Csv) -> str:
     return f"try_cast({sent} AS {TYPES[column.type]})"
 
 
-def reason(table: Table, csv: Csv) -> str:
-    """The first rule of the contract that a row breaks, by the order of its columns; NULL when it keeps them."""
+def reason(table: Table, csv: Csv, period: str) -> str:
+    """The first rule of the contract that a row of texts breaks, in the order of its columns; NULL when none."""
     cases = []
     for column in table.columns:
-        sent = text(column)
+        sent, value, pattern = column.name, typed(column, csv), form(column, csv)
+        misshapen = f"NOT {matches(sent, pattern)}" if pattern else "false"
         if column.required:
             cases.append((f"{sent} IS NULL", "missing", column))
-        if column.type != "string" and not column.pseudonym:
-            cases.append((f"{sent} IS NOT NULL AND {typed(column, csv)} IS NULL", "unparsable", column))
+        if column.type != "string":
+            cases.append((f"{sent} IS NOT NULL AND ({value} IS NULL OR {misshapen})", "unparsable", column))
         if column.length and column.type in ("string", "integer", "bigint"):
             digits = sent if column.type == "string" else f"ltrim({sent}, '-')"
             cases.append((f"length({digits}) > {column.length}", "too_long", column))
+        if column.type == "string" and pattern:
+            cases.append((misshapen, "form", column))
         if column.values:
             cases.append((f"{sent} NOT IN {in_list(column.values)}", "code", column))
+        if column.type == "date":
+            cases.append((f"{value} < {quoted(column.earliest)}", "too_early", column))
+            cases.append((f"{value} > {quoted(latest(column.not_after, period))}", "too_late", column))
     return "CASE " + " ".join(f"WHEN {c} THEN '{code}:{column.name}'" for c, code, column in cases) + " END"
 
 

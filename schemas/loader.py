@@ -7,13 +7,16 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from schemas.forms import EARLIEST, NO_IDENTIFIER
 from schemas.names import HERE as HERE
 from schemas.names import omop_names as omop_names
 from schemas.names import source_names as source_names
@@ -53,6 +56,19 @@ class Column(Data):
     """Closed list of accepted codes; empty: open."""
     null_values: tuple[str, ...] = ()
     """Sentinels that mean 'no value', as sent (a date of 01/01/1600)."""
+    null_pattern: str | None = None
+    """Pattern of the sentinels that no list holds; pseudonymised columns have ``NO_IDENTIFIER`` unless told."""
+    format: str | None = None
+    """Of dates that are not written as the source's others (``yyyyMM``, a month: its first day)."""
+    form: str | None = None
+    """Pattern that a text must match as a whole (``schemas.forms``); other types have theirs."""
+    min: int | date | None = None
+    """Least value of a number; earliest day of a date, ``EARLIEST`` unless told."""
+    max: int | None = None
+    """Greatest value of a number."""
+    not_after: Literal["period", "next_month"] | None = None
+    """Latest day of a date: the last of the delivery's month or of the next, ``LATEST`` unless told. Not for what a
+    register says of persons: one that is read later knows later days."""
     unit: str | None = None
     role: Literal["birth_date", "sex", "local_id"] | None = None
     """What the source agent takes it for: with the NIR, birth date and sex make the pseudonym; a local_id is a number
@@ -65,6 +81,33 @@ class Column(Data):
     """``table.column`` that the value refers to."""
     domain: str | None = None
     """Domain that the concept must belong to."""
+
+    @model_validator(mode="after")
+    def _bounds_fit_the_type(self) -> Column:
+        is_date, is_number = self.type in ("date", "datetime"), self.type in ("integer", "bigint", "decimal", "double")
+        wrong = {
+            "format": self.format is not None and self.type != "date",
+            "form": self.form is not None and self.type != "string",
+            "null_pattern": self.null_pattern is not None and self.type != "string",
+            "min": self.min is not None and not (is_date if isinstance(self.min, date) else is_number),
+            "max": self.max is not None and not is_number,
+            "not_after": self.not_after is not None and not is_date,
+        }
+        if any(wrong.values()):
+            raise ValueError(f"{self.name}: not for {self.type}: {', '.join(n for n, bad in wrong.items() if bad)}")
+        for pattern in filter(None, (self.form, self.null_pattern)):
+            re.compile(pattern)
+        return self
+
+    @property
+    def no_value(self) -> str | None:
+        """Pattern of the placeholders that mean 'no value'; None when only ``null_values`` do."""
+        return self.null_pattern or (NO_IDENTIFIER if self.pseudonym else None)
+
+    @property
+    def earliest(self) -> date:
+        """First day that a date may have."""
+        return self.min if isinstance(self.min, date) else EARLIEST
 
 
 def spark_type(column: Column) -> str:

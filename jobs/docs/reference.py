@@ -15,6 +15,7 @@ from jobs.quality.rule import Rule
 from jobs.quality.rules import all_rules
 from jobs.settings import CHECKOUT, NOT_IN_FILE, Settings
 from jobs.sources.protocol import Filter, load_filters
+from schemas.forms import EARLIEST, LATEST
 from schemas.loader import Column, Table, load_omop, load_source, load_tables, omop_names, source_names
 
 MADE = "<!-- Written from the code by `hub docs`: change the code, not this page. -->\n"
@@ -59,6 +60,16 @@ def stale(docs: Path) -> list[str]:
     return sorted(path for path in made.keys() | there.keys() if made.get(path) != there.get(path))
 
 
+VALUES = (
+    "Blanks of every kind (white space, no-break and zero-width blanks, control characters, the DOS end mark) are no "
+    "part of a value where they stand before or behind it; what stands between is never altered. An identifier that is "
+    "a placeholder (NULL, N/A, a dot, a dash, zeros, x, one character again and again) is empty, in any case. Numbers "
+    "have ASCII digits, no plus sign, no exponent, and no more decimals than their column; dates have all their digits "
+    f"and lie between {EARLIEST} and {LATEST}. What is written otherwise costs its row.",
+)
+"""How values are read, on each page of a contract."""
+
+
 def contract_page(name: str) -> str:
     """What a contributor sends: one source with its tables."""
     source = load_source(name)
@@ -72,7 +83,7 @@ def contract_page(name: str) -> str:
         "Form": f"CSV, separator `{form.delimiter}`, quote `{form.quote}`, {form.encoding}, decimal `{form.decimal}`, "
         f"dates `{form.date_format}`, times `{form.datetime_format}`",
     }
-    lines = [f"# Contract: {name}", "", f"{source.title.en}. {source.description.en}", "", *_facts(facts)]
+    lines = [f"# Contract: {name}", "", f"{source.title.en}. {source.description.en}", "", *_facts(facts), "", *VALUES]
     for table in load_tables(name).values():
         lines += [*_contract_table(name, table), *_filters(load_filters(name)[table.table])]
     return _text(lines)
@@ -117,11 +128,24 @@ def _column(column: Column) -> Sequence[Any]:
         "" if column.keep else "never in the lake",
         f"of {', '.join(column.values[:12])}{' ...' if len(column.values) > 12 else ''}" if column.values else "",
         f"no value: {', '.join(column.null_values)}" if column.null_values else "",
+        f"written `{column.format}`" if column.format else "",
+        f"form: `{column.form.replace('|', chr(92) + '|')}`" if column.form else "",
+        _bounds(column),
         f"in {column.unit}" if column.unit else "",
         f"refers to `{column.fk}`" if column.fk else "",
         f"domain {column.domain}" if column.domain else "",
     ]
     return f"`{column.name}`", column.type + size, "; ".join(m for m in marks if m), column.meaning.en
+
+
+def _bounds(column: Column) -> str:
+    late = {"period": "not after the delivery's month", "next_month": "not after the month that follows the delivery's"}
+    limits = [
+        f"from {column.min}" if column.min is not None else "",
+        f"to {column.max}" if column.max is not None else "",
+        late[column.not_after] if column.not_after else "",
+    ]
+    return " ".join(filter(None, limits))
 
 
 def rules_page(name: str, rules: Mapping[str, Sequence[Rule]]) -> str:

@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.stage.books import DUPLICATE, KEPT, SETTLED, STATUS
+from jobs.stage.typed import spark_type
 from schemas.loader import Parent, Settle, Table
 
 PLACE = ("_file", "_row")
@@ -29,7 +30,7 @@ def to_exceptions(rows: DataFrame, table: Table, parent: DataFrame | None) -> Da
     if table.key:
         kinds.append(copies := to_copies(rows, table.key))
         if table.settle:
-            kinds.append(to_reversals(rows, table.settle, copies))
+            kinds.append(to_reversals(rows, table, table.settle, copies))
     if table.parent and parent is not None:
         kinds.append(to_orphans(rows, table.parent, parent))
     together = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), kinds)
@@ -68,11 +69,13 @@ def to_orphans(rows: DataFrame, parent: Parent, parents: DataFrame) -> DataFrame
     )
 
 
-def to_reversals(rows: DataFrame, settle: Settle, copies: DataFrame) -> DataFrame:
+def to_reversals(rows: DataFrame, table: Table, settle: Settle, copies: DataFrame) -> DataFrame:
     """One row per line of an act that has a cancelling line: ``_settled`` is true for all of them, except for one line
     of an act whose quantities still sum above zero; that line takes the sums (``_sum_<column>``).
 
-    Lines are of one act when they are equal in ``settle.group``; copies and rows that break the contract take no part.
+    Where a sum is larger than its column can hold, no line of the act can be believed: all of them carry the reason
+    (``_overflow``) and nothing is settled. Lines are of one act when they are equal in ``settle.group``; copies and
+    rows that break the contract take no part.
     Source: regularisations of the DCIR (a cancellation repeats the line with a negative quantity).
     """
     sound = rows.where(F.col("_reason").isNull()).withColumn("_hash", digest(settle.group))
@@ -82,18 +85,31 @@ def to_reversals(rows: DataFrame, settle: Settle, copies: DataFrame) -> DataFram
     )
     act = Window.partitionBy(*settle.group)
     latest = act.orderBy((F.col(settle.quantity) > 0).desc(), F.col("_row").desc(), F.col("_file").desc())
-    added = (settle.quantity, *settle.sums)
-    return (
-        lines.select(
-            *PLACE,
-            F.min(settle.quantity).over(act).alias("_least"),
-            F.row_number().over(latest).alias("_order"),
-            *[F.sum(name).over(act).alias(f"_sum_{name}") for name in added],
+    types = {name: spark_type(table.column(name)) for name in (settle.quantity, *settle.sums)}
+    summed = lines.select(
+        *PLACE,
+        F.min(settle.quantity).over(act).alias("_least"),
+        F.row_number().over(latest).alias("_order"),
+        *[F.try_sum(name).over(act).try_cast(kind).alias(f"_sum_{name}") for name, kind in types.items()],
+        *[F.count(name).over(act).alias(f"_n_{name}") for name in types],
+    )
+    remains = F.col(f"_sum_{settle.quantity}") > 0  # of an act that is reversed altogether, no sum is taken
+    beyond = [
+        F.when(
+            F.col(f"_sum_{n}").isNull() & (F.col(f"_n_{n}") > 0) & (F.lit(n == settle.quantity) | remains),
+            F.lit(f"overflow:{n}"),
         )
-        .where("_least < 0")
+        for n in types
+    ]
+    return (
+        summed.where("_least < 0")
+        .withColumn("_overflow", F.coalesce(*beyond))
         .select(
             *PLACE,
-            ((F.col("_order") > 1) | (F.col(f"_sum_{settle.quantity}") <= 0)).alias("_settled"),
-            *[f"_sum_{name}" for name in added],
+            F.when(F.col("_overflow").isNull(), (F.col("_order") > 1) | (F.col(f"_sum_{settle.quantity}") <= 0)).alias(
+                "_settled"
+            ),
+            *[f"_sum_{name}" for name in types],
+            "_overflow",
         )
     )

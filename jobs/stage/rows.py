@@ -44,7 +44,10 @@ def _state(has: set[str]) -> tuple[Column, Column]:
     parent = F.col("_parent") if "_parent" in has else nothing
     settled = F.coalesce("_settled", F.lit(False)) if "_settled" in has else F.lit(False)
     reason = F.coalesce(
-        F.col("_reason"), F.when(copy == "conflict", F.lit("conflict")), F.when(parent == "orphan", F.lit("orphan"))
+        F.col("_reason"),
+        F.when(copy == "conflict", F.lit("conflict")),
+        F.when(parent == "orphan", F.lit("orphan")),
+        F.col("_overflow") if "_overflow" in has else nothing,
     )
     status = (
         F.when(copy == DUPLICATE, F.lit(DUPLICATE))

@@ -86,7 +86,8 @@ def _stage_table(hub: Hub, delivery: DeliveryId, table: Table, files: Files) -> 
 
     landed = read_landed(spark, delivery.under(hub.settings.landing), table)
     parent = staged(load_table(delivery.source, table.parent.table)).read(spark) if table.parent else None
-    made = typed(landed, table, load_source(delivery.source).csv).withColumn(counters.PERIOD, F.lit(delivery.period))
+    made = typed(landed, table, load_source(delivery.source).csv, delivery.period)
+    made = made.withColumn(counters.PERIOD, F.lit(delivery.period))
     alone = with_state(counters.annotate(made, rules, lambda other: staged(load(other)).read_kept(spark)), table)
     kept = F.col(STATUS) == KEPT
     content = content_sum(F.when(kept, F.col("_content")))

@@ -6,11 +6,13 @@ One server runs bare, without encryption and without a token; the other controls
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pyspark.sql import functions as F
 
 from jobs.errors import HubError, StorageError
 from jobs.lake import tables as lake
@@ -26,7 +28,9 @@ from tests.privacy import scan
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-CANARY = "CANARY" + secrets.token_hex(8)
+CANARY = "CANARY" + secrets.token_hex(6)[:11]
+"""Written like a stage-1 pseudonym, 17 characters: what is not is quarantined."""
+SECRET_SUM = f"{secrets.randbelow(10**12) + 10**12}0"
 NEEDLES = scan.of_texts([CANARY], "canary")
 STATISTICS = "spark.databricks.delta.properties.defaults.dataSkippingNumIndexedCols"
 PSEUDONYM_COLUMN = "BEN_NIR_PSA"
@@ -114,6 +118,34 @@ class TestErrors:
         assert scan.in_bytes(self.message(spark).encode(), NEEDLES, "error")
 
 
+class TestServerLog:
+    """The server logs what its tasks fail on, and what its clients are answered."""
+
+    def logged(self, spark: SparkSession, settings: Settings) -> bytes:
+        """What a failing cast and a sum beyond its type leave in the log."""
+        log = settings.logs / "spark.log"
+        before = log.stat().st_size
+        for failing in ("CAST(concat(name, id) AS INT)", f"CAST(id + {SECRET_SUM} AS DECIMAL(4,0))"):
+            with pytest.raises(HubError), session.safely("test"):
+                canaries(spark).crossJoin(spark.range(1, 3)).selectExpr(failing).collect()
+        end = time.monotonic() + 20
+        while b"NUMERIC_VALUE_OUT_OF_RANGE" not in log.read_bytes()[before:] and time.monotonic() < end:
+            time.sleep(0.2)
+        return log.read_bytes()[before:]
+
+    def needles(self) -> dict[bytes, str]:
+        return NEEDLES | scan.of_texts([SECRET_SUM[:-1]], "sum")
+
+    def test_on_it_names_the_error_and_holds_no_value(self, spark: SparkSession, spark_hub: Settings) -> None:
+        text = self.logged(spark, spark_hub)
+        assert b"[CAST_INVALID_INPUT]" in text and b"\tat " in text
+        assert scan.in_bytes(text, self.needles(), "log") == []
+
+    def test_off_the_values_are_in_the_log(self, bare: Settings) -> None:
+        text = self.logged(session.open_session(session.address(bare)), bare)
+        assert {leak.what for leak in scan.in_bytes(text, self.needles(), "log")} == {"canary", "sum"}
+
+
 class TestPseudonym:
     """The stage-1 pseudonym is replaced before anything is written, encrypted or not."""
 
@@ -121,7 +153,7 @@ class TestPseudonym:
         spark, table = session.open_session(session.address(bare)), load_table("dcir", "er_prs_f")
         nothing = ", ".join(f"CAST(NULL AS STRING) AS `{n}`" for n in table.names if n != PSEUDONYM_COLUMN)
         raw = spark.sql(f"SELECT {nothing}, '{CANARY}' AS {PSEUDONYM_COLUMN}, 'f' AS _file, 1L AS _row")
-        rows = typed.typed(raw, table, load_source("dcir").csv)
+        rows = typed.typed(raw, table, load_source("dcir").csv, "2024-01")
         StagedTable(folder).write_rows(rows)
         return [leak for leak in scan.leaks(folder, NEEDLES) if leak.what == "canary"]
 
@@ -131,6 +163,6 @@ class TestPseudonym:
     def test_off_it_is_found(self, bare: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         keyed = typed.value
         monkeypatch.setattr(
-            typed, "value", lambda column, csv: typed.text(column) if column.pseudonym else keyed(column, csv)
+            typed, "value", lambda column, csv: F.col(column.name) if column.pseudonym else keyed(column, csv)
         )
         assert self.staged(bare, tmp_path)

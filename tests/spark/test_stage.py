@@ -17,6 +17,7 @@ from jobs.steps.stage import write_counted
 from schemas.loader import Csv, Table
 from tests.spark.tables import check, table
 
+MONTH = "2024-01"
 FRENCH = Csv(date_format="dd/MM/yyyy", decimal=",")
 TEXT = {"fr": "x", "en": "x"}
 
@@ -40,6 +41,21 @@ LINES = Table.model_validate(
             column("QTY", type="integer"),
             column("EUR", type="decimal", precision=9, scale=2),
             column("NOTE", keep=False),
+        ],
+    }
+)
+LARGE = Table.model_validate(
+    {
+        "table": "line",
+        "title": TEXT,
+        "row": TEXT,
+        "key": ["ORD"],
+        "settle": {"group": ["WHO"], "quantity": "QTY", "sums": ["EUR"]},
+        "column": [
+            column("ORD", type="integer", required=True),
+            column("WHO"),
+            column("QTY", type="decimal", precision=6, scale=2),
+            column("EUR", type="decimal", precision=6, scale=2),
         ],
     }
 )
@@ -81,7 +97,7 @@ def test_every_row_gets_its_type_or_its_reason(spark: SparkSession) -> None:
         9    | 9   | ABC  | 31/01/2024 | C   | 1   | 1.2.3
         """,
     )
-    staged = to_staged(typed(raw, LINES, FRENCH), LINES, None)
+    staged = to_staged(typed(raw, LINES, FRENCH, MONTH), LINES, None)
     assert "NOTE" not in staged.columns
     check(
         staged,
@@ -115,7 +131,7 @@ def test_identical_copies_are_dropped_and_conflicting_ones_quarantined(spark: Sp
         """,
     )
     check(
-        to_staged(typed(raw, LINES, FRENCH), LINES, None),
+        to_staged(typed(raw, LINES, FRENCH, MONTH), LINES, None),
         """
         _file | _row | ORD | _status     | _reason
         a.csv | 1    | 1   | kept        |
@@ -144,7 +160,7 @@ def test_reversals_are_settled_and_their_details_with_them(spark: SparkSession) 
         8    | 8   | DEF |            | C   | -1  | -25,00
         """,
     )
-    staged = to_staged(typed(raw, LINES, FRENCH), LINES, None)
+    staged = to_staged(typed(raw, LINES, FRENCH, MONTH), LINES, None)
     check(
         staged,
         """
@@ -171,7 +187,7 @@ def test_reversals_are_settled_and_their_details_with_them(spark: SparkSession) 
         """,
     )
     check(
-        to_staged(typed(details, DETAILS, FRENCH), DETAILS, staged),
+        to_staged(typed(details, DETAILS, FRENCH, MONTH), DETAILS, staged),
         """
         _row | ORD | _status     | _reason
         1    | 1   | settled     |
@@ -200,7 +216,7 @@ def test_a_table_is_counted_as_its_rows_end_although_it_was_counted_while_they_w
     files, kept = ["a.csv", "b.csv"], F.col("_status") == "kept"
     aggregates = [content_sum(F.when(kept, F.col("_content"))), *state_counters(files)]
     staged = StagedTable(tmp_path / "line", LINES)
-    alone = with_state(typed(landed(spark, LINES, MIXED), LINES, FRENCH), LINES)
+    alone = with_state(typed(landed(spark, LINES, MIXED), LINES, FRENCH, MONTH), LINES)
     counted = write_counted(staged, alone, LINES, None, aggregates)
     check(
         staged.read(spark),
@@ -237,6 +253,47 @@ def test_a_table_that_no_row_of_which_depends_on_another_has_no_exceptions(tmp_p
         "neither": False,
         "of a build": False,
     }
+
+
+def test_sums_that_no_column_can_hold_cost_the_lines_of_their_act(spark: SparkSession) -> None:
+    raw = landed(
+        spark,
+        LARGE,
+        """
+        _row | ORD | WHO | QTY     | EUR
+        1    | 1   | ABC | 9000.00 | 1.00
+        2    | 2   | ABC | 9000.00 | 1.00
+        3    | 3   | ABC | -1.00   |
+        4    | 4   | DEF | 2.00    | 9000.00
+        5    | 5   | DEF | 2.00    | 9000.00
+        6    | 6   | DEF | -1.00   | 0.00
+        7    | 7   | GHI | 2.00    | 9000.00
+        8    | 8   | GHI | -2.00   | 9000.00
+        9    | 9   | JKL | 9000.00 | 9000.00
+        10   | 10  | JKL | 9000.00 | 9000.00
+        11   | 11  | MNO | 2.00    |
+        12   | 12  | MNO | -1.00   |
+        """,
+    )
+    staged = to_staged(typed(raw, LARGE, Csv(), MONTH), LARGE, None)
+    check(
+        staged,
+        """
+        _row | QTY     | EUR     | _status     | _reason
+        1    | 9000.00 | 1.00    | quarantined | overflow:QTY
+        2    | 9000.00 | 1.00    | quarantined | overflow:QTY
+        3    | -1.00   |         | quarantined | overflow:QTY
+        4    | 2.00    | 9000.00 | quarantined | overflow:EUR
+        5    | 2.00    | 9000.00 | quarantined | overflow:EUR
+        6    | -1.00   | 0.00    | quarantined | overflow:EUR
+        7    | 2.00    | 9000.00 | settled     |
+        8    | -2.00   | 9000.00 | settled     |
+        9    | 9000.00 | 9000.00 | kept        |
+        10   | 9000.00 | 9000.00 | kept        |
+        11   | 1.00    |         | kept        |
+        12   | -1.00   |         | settled     |
+        """,
+    )
 
 
 def test_a_pseudonym_is_keyed_and_depends_on_its_domain(spark: SparkSession) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import re
+from datetime import date
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from jobs.pseudonymise.stage1 import stage1
 from jobs.quality.rules import load_rules, rule_names
 from schemas import loader
+from schemas.forms import NO_IDENTIFIER, SURE_IDENTIFIER
 from schemas.loader import Column, Table
 
 CHECKOUT = Path(loader.__file__).resolve().parent.parent
@@ -143,12 +147,55 @@ def test_settlement_groups_by_act_and_sums_the_quantity() -> None:
 def test_missing_dates_of_the_claims_are_recognised(name: str) -> None:
     table = loader.load_table("dcir", name)
     for column in table.columns:
-        if column.type == "date" and column.name not in NINE:
+        if column.type == "date" and column.name not in NINE and not column.format:
             assert column.null_values == ("01/01/1600",), column.name
 
 
-def test_failed_links_between_stays_are_no_person() -> None:
-    assert loader.load_table("pmsi_mco", "t_mcoaac").column("NIR_ANO_17").null_values == ("x" * 17, "X" * 16 + "D")
+@pytest.mark.parametrize(
+    "placeholder", ["x" * 17, "X" * 17, "x" * 16 + "D", "X" * 16 + "d", "NULL", ".", "0", "0" * 17]
+)
+def test_a_placeholder_is_no_person_in_any_source(placeholder: str) -> None:
+    for source, name in SOURCE_TABLES:
+        for column in loader.load_table(source, name).columns:
+            if column.pseudonym:
+                assert re.fullmatch(str(column.no_value), placeholder), f"{name}.{column.name}"
+
+
+@pytest.mark.parametrize(
+    "placeholder", ["NULL", "n.a.", "-", "000", "x" * 17, "x" * 16 + "D", "9" * 17, "a" * 9, "1" * 9]
+)
+def test_the_quick_look_lets_no_placeholder_pass(placeholder: str) -> None:
+    until, beginning = SURE_IDENTIFIER
+    assert re.fullmatch(NO_IDENTIFIER, placeholder)
+    assert not (re.match(until, placeholder) and not re.match(beginning, placeholder))
+
+
+def test_pseudonyms_have_the_form_in_which_they_are_made() -> None:
+    """Stage 1 makes the practices'; of those that the insurance and hospitals send, only the length is public."""
+    made = stage1(b"k" * 32, "1850578006084", date(1985, 5, 1), "1")
+    for source, name in SOURCE_TABLES:
+        for column in loader.load_table(source, name).columns:
+            if column.pseudonym == "person":
+                assert column.form and re.fullmatch(column.form, made), f"{name}.{column.name}"
+                assert not re.fullmatch(column.form, made[:-1]) and not re.fullmatch(column.form, made[:-1] + " ")
+
+
+def test_care_is_not_after_the_delivery() -> None:
+    """In every table whose rows are dated by a day."""
+    for source, name in SOURCE_TABLES:
+        table = loader.load_table(source, name)
+        if table.date:
+            assert table.column(table.date).not_after == "period", name
+
+
+def test_bounds_of_another_type_are_refused() -> None:
+    meaning = {"fr": "x", "en": "x"}
+    for kind, bound in (
+        ("string", {"min": 1}), ("integer", {"min": "2000-01-01"}), ("date", {"min": 1}), ("date", {"max": 1}),
+        ("integer", {"not_after": "period"}), ("date", {"form": "x"}), ("string", {"form": "["}),
+    ):  # fmt: skip
+        with pytest.raises((ValueError, re.error)):
+            loader.Column.model_validate({"name": "C", "type": kind, "meaning": meaning} | bound)
 
 
 # ------------------------------------------------------------------ against the references

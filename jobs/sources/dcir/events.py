@@ -31,8 +31,7 @@ def persons(tables: Tables) -> DataFrame:
 
     Death: BEN_DCD_DTE, else the last day of BEN_DCD_AME (day unknown), from whichever row knows it.
     """
-    month = F.last_day(F.try_to_date("BEN_DCD_AME", "yyyyMM"))
-    death = F.coalesce("BEN_DCD_DTE", F.when(F.year(month) >= 1900, month))
+    death = F.coalesce("BEN_DCD_DTE", F.last_day("BEN_DCD_AME"))
     identity = F.coalesce(F.hex("BEN_IDT_ANO"), F.col("BEN_RNG_GEM").cast("string"))
     latest = F.struct("BEN_DTE_MAJ", "BEN_RNG_GEM")
     people = (
