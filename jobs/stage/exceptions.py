@@ -12,8 +12,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.stage.books import DUPLICATE, KEPT, SETTLED, STATUS
-from jobs.stage.typed import spark_type
-from schemas.loader import Parent, Settle, Table
+from schemas.loader import Parent, Settle, Table, spark_type
 
 PLACE = ("_file", "_row")
 
