@@ -8,56 +8,55 @@ from typing import Any
 from sqlalchemy import Engine
 
 from catalogue.db import records
-from catalogue.db.limits import BASE, SMALL
+from catalogue.db.deliveries import Record
+from catalogue.web.control import Count, to_sum
 from jobs.delivery import Subject
+from jobs.describe.disclosure import hidden_in_line, to_shown
 
-Figure = dict[str, Any]
+STAY = ""
+"""Stands for the rows that stay, beside the names of the filters."""
 
 
-def left_out(engine: Engine, subject: str, *, exact: bool = False) -> dict[str, Any] | None:
-    """Rows of every table that stay and that the filters left out, over the periods of a build; events that were lost.
+def left_out(engine: Engine, subject: str, *, exact: bool) -> dict[str, Any] | None:
+    """Rows of every ``tables`` that stay and that the filters left out, over the periods of a build; its ``losses``.
 
-    None when ``subject`` is no build, or one that is not complete. Counts are figures (``number``, ``suppressed``):
-    exact ones are for stewards, those for everyone are rounded, small ones hidden.
+    None when ``subject`` is no build, or one that is not complete. The counts pass disclosure control unless ``exact``:
+    None stands for one that is hidden, a reason whose rows are hidden is not named.
     """
     build = Subject.parse(subject).build
     if build is None or not records.is_complete(engine, build):
         return None
-    tables: dict[str, dict[str, Any]] = {}
+    books: dict[str, list[Record]] = {}
     for book in records.filter_books(engine, build):
-        table = tables.setdefault(book["table"], {"table": book["table"], "rows": 0, "stay": 0, "reasons": {}})
-        table["rows"] += book["rows"]
-        table["stay"] += book["stay"]
-        for reason in book["left_out"]:
-            _add(table["reasons"], reason["filter"], reason)
-    losses: dict[str, dict[str, Any]] = {}
-    for loss in records.build_losses(engine, build):
-        _add(losses, f"{loss['source']}/{loss['kind']}/{loss['reason']}", loss)
+        books.setdefault(book["table"], []).append(book)
+    losses = _sums(records.build_losses(engine, build), ("source", "kind", "reason"))
+    shown = [{**loss, "rows": loss["rows"] if exact else to_shown(loss["rows"])} for loss in losses]
     return {
-        "tables": [
-            {
-                **t,
-                "rows": figure(t["rows"], exact=exact),
-                "stay": figure(t["stay"], exact=exact),
-                "reasons": _shown(t["reasons"].values(), exact=exact),
-            }
-            for t in tables.values()
-        ],
-        "losses": _shown(losses.values(), exact=exact),
+        "tables": [_to_table(name, of_table, exact=exact) for name, of_table in books.items()],
+        "losses": [loss for loss in shown if loss["rows"] is not None],
     }
 
 
-def figure(rows: int, *, exact: bool) -> Figure:
-    """A count as it may be shown: as it is, or in multiples of 5 and none from 1 to 10."""
-    if exact or rows == 0:
-        return {"number": rows, "suppressed": False}
-    return {"number": BASE * round(rows / BASE) if rows >= SMALL else None, "suppressed": rows < SMALL}
+def _to_table(name: str, books: Iterable[Record], *, exact: bool) -> dict[str, Any]:
+    """One table over all periods: what is shown of its rows, of those that stay, and of each reason."""
+    each = list(books)
+    reasons = {r["filter"]: r for r in _sums((r for b in each for r in b["left_out"]), ("filter",))}
+    line = {STAY: sum(b["stay"] for b in each), **{name: r["rows"] for name, r in reasons.items()}}
+    hidden = set() if exact else hidden_in_line(line)
+    shown: dict[str, Count] = {
+        name: None if name in hidden else rows if exact else to_shown(rows) for name, rows in line.items()
+    }
+    return {
+        "table": name,
+        "rows": to_sum(shown.values()),
+        "stay": shown[STAY],
+        "reasons": [{**r, "rows": shown[name]} for name, r in reasons.items() if shown[name] is not None],
+    }
 
 
-def _add(sums: dict[str, dict[str, Any]], name: str, counted: Mapping[str, Any]) -> None:
-    sums.setdefault(name, {**counted, "rows": 0})["rows"] += counted["rows"]
-
-
-def _shown(counted: Iterable[Mapping[str, Any]], *, exact: bool) -> list[dict[str, Any]]:
-    ordered = sorted(counted, key=lambda c: -c["rows"])
-    return [{**c, "rows": figure(c["rows"], exact=exact)} for c in ordered]
+def _sums(counted: Iterable[Mapping[str, Any]], by: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Rows added up over what is equal in ``by``, most first."""
+    sums: dict[tuple[str, ...], dict[str, Any]] = {}
+    for one in counted:
+        sums.setdefault(tuple(one[name] for name in by), {**one, "rows": 0})["rows"] += one["rows"]
+    return sorted(sums.values(), key=lambda one: -one["rows"])
