@@ -1,4 +1,4 @@
-"""The contract and the stewards' rules in DuckDB's SQL: what ``jobs.stage.typed`` and ``jobs.quality.counters`` say.
+"""The contract and the stewards' rules in DuckDB's SQL: what ``jobs.rows.typed`` and ``jobs.quality.counters`` say.
 
 Written anew from the TOML files, not translated from the hub's expressions: two readings of one contract that must
 come to the same rows.

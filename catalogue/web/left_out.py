@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from catalogue.db import records
-from catalogue.db.limits import BASE, SMALL
+from catalogue import db
 from jobs.delivery import Subject
+from jobs.disclosure.limits import BASE, SMALL
 
 Figure = dict[str, Any]
 
@@ -21,17 +21,17 @@ def left_out(engine: Engine, subject: str, *, exact: bool = False) -> dict[str, 
     exact ones are for stewards, those for everyone are rounded, small ones hidden.
     """
     build = Subject.parse(subject).build
-    if build is None or not records.is_complete(engine, build):
+    if build is None or not db.is_complete(engine, build):
         return None
     tables: dict[str, dict[str, Any]] = {}
-    for book in records.filter_books(engine, build):
+    for book in db.filter_books(engine, build):
         table = tables.setdefault(book["table"], {"table": book["table"], "rows": 0, "stay": 0, "reasons": {}})
         table["rows"] += book["rows"]
         table["stay"] += book["stay"]
         for reason in book["left_out"]:
             _add(table["reasons"], reason["filter"], reason)
     losses: dict[str, dict[str, Any]] = {}
-    for loss in records.build_losses(engine, build):
+    for loss in db.build_losses(engine, build):
         _add(losses, f"{loss['source']}/{loss['kind']}/{loss['reason']}", loss)
     return {
         "tables": [

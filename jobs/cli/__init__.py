@@ -13,10 +13,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from jobs.errors import HubError
+
 NOUNS = {
     "agent": "The contributor's own agent: makes stage-1 pseudonyms before anything leaves the practice.",
     "airflow": "Airflow's components, each in the foreground, as in a container.",
-    "bench": "Measure the hub: beside other engines, and step by step.",
     "catalogue": "The catalogue: describe a release, serve the pages.",
     "delivery": "Deliveries: announce, pull, stage, gate, publish; list them and their books.",
     "key": "Keys: make them, register them, compare them with the registry.",
@@ -31,9 +32,14 @@ VERBS = {
     "demo": "A whole hub with a synthetic population, from deliveries to the catalogue, run by Airflow.",
     "init": "A hub of one's own: its commented configuration, folders and fresh keys, without demo data.",
     "up": "The hub without demo data: Spark server, Airflow, catalogue; until Ctrl-C.",
-    "test": "The whole test suite.",
-    "docs": "The documentation: reference pages from the code, pictures of a running demo, the site.",
 }
+
+BESIDE = {
+    "bench": "Measure the hub: beside other engines, and step by step.",
+    "docs": "The documentation: reference pages from the code, pictures of a running demo, the site.",
+    "test": "The whole test suite.",
+}
+"""What a checkout has besides. The script ``./hub`` runs these from their own folders, an installed hub has none."""
 
 
 class Lazy(TyperGroup):
@@ -51,16 +57,18 @@ class Lazy(TyperGroup):
         return loaded(cmd_name)
 
 
-def loaded(name: str) -> Any:
-    """The command of a noun or verb, its module imported."""
-    found = importlib.import_module(f"jobs.cli.{name}").app
+def loaded(name: str, module: str | None = None) -> Any:
+    """The command of a noun or verb, its module imported (``jobs.cli.<name>`` unless another is given)."""
+    found = importlib.import_module(module or f"jobs.cli.{name}").app
     found._add_completion = False  # the shell completes nothing of a command that `hub` loads when it is asked for
     command = typer.main.get_command(found)
-    command.help = command.help or VERBS.get(name) or NOUNS.get(name)
+    command.help = command.help or {**VERBS, **NOUNS}.get(name)
     return command
 
 
-app = typer.Typer(cls=Lazy, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+EPILOG = f"In a checkout, ./hub also has: {', '.join(BESIDE)}."
+
+app = typer.Typer(cls=Lazy, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, epilog=EPILOG)
 
 
 @app.callback()
@@ -69,16 +77,20 @@ def hub() -> None:
 
 
 def main() -> None:
-    """Entry point: one line for an error of the hub, its exit code, never a traceback that could quote data."""
-    from jobs.errors import HubError
-
+    """Entry point of ``hub``."""
     if sys.argv[1:] == ["--version"]:
         from importlib.metadata import version
 
         sys.stdout.write(f"healthhub {version('healthhub')}\n")
         return
+    run(app, "hub")
+
+
+def run(commands: typer.Typer, name: str) -> None:
+    """Runs commands under a name: one line for an error of the hub, its exit code, never a traceback that could quote
+    data."""
     try:
-        app(prog_name="hub")
+        commands(prog_name=name)
     except HubError as error:
         sys.stderr.write(f"hub: {error.reason}: {error}\n")
         raise SystemExit(error.exit_code) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from catalogue.db import records
+from catalogue import db
 from jobs.errors import ConfigError, StorageError
 from jobs.quality.judge import Judged
 from jobs.quality.rules import all_rules
@@ -56,7 +56,7 @@ def recorded_counts(engine: Engine, subject: str) -> Judged:
 
     Raises ``ConfigError`` when nothing was counted.
     """
-    rules, counts = all_rules(), records.get_counts(engine, subject)
+    rules, counts = all_rules(), db.get_counts(engine, subject)
     if not counts:
         raise ConfigError(f"Nothing was counted of {subject}.", next_step="see `hub quality list` for what was")
     return {name: (rules.get(name, ()), of_table) for name, of_table in counts.items()}

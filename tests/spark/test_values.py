@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.stage.typed import typed
+from jobs.rows.typed import typed
 from schemas.forms import BLANKS, EARLIEST
 from schemas.loader import Csv, Table
 from tests.spark.test_stage import FRENCH, TEXT, column

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.pseudonymise.stage1 import stage1
+from jobs.contributors.agent.stage1 import stage1
 from jobs.quality.rules import load_rules, rule_names
 from schemas import loader
 from schemas.forms import NO_IDENTIFIER, SURE_IDENTIFIER
