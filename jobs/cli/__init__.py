@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from jobs.errors import HubError
 
@@ -43,18 +44,17 @@ BESIDE = {
 
 
 class Lazy(TyperGroup):
-    """Loads a noun's module when it is asked for: ``hub --help`` stays quick."""
+    """Knows the names of its commands; loads one's module when it is asked for: ``hub --help`` stays quick."""
 
     # typer carries click inside itself: its classes are taken from what it is given
-    def list_commands(self, _: Any) -> list[str]:
-        return [*VERBS, *NOUNS]
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=help_) for name, help_ in {**VERBS, **NOUNS}.items()}
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in NOUNS and cmd_name not in VERBS:
-            return None
-        if ctx.resilient_parsing or "--help" in sys.argv[1:2] or len(sys.argv) == 1:
-            return typer.core.TyperCommand(cmd_name, help=VERBS.get(cmd_name) or NOUNS[cmd_name])
-        return loaded(cmd_name)
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] in self.commands:
+            self.commands[args[0]] = loaded(args[0])
+        return super().resolve_command(ctx, args)
 
 
 def loaded(name: str, module: str | None = None) -> Any:
@@ -66,23 +66,28 @@ def loaded(name: str, module: str | None = None) -> Any:
     return command
 
 
-EPILOG = f"In a checkout, ./hub also has: {', '.join(BESIDE)}."
+EPILOG = f"In a checkout, ./hub also has: {', '.join(BESIDE)}. Exit codes are in docs/reference/errors.md."
 
-app = typer.Typer(cls=Lazy, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, epilog=EPILOG)
+app = typer.Typer(cls=Lazy, no_args_is_help=True, pretty_exceptions_enable=False, epilog=EPILOG)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"healthhub {version('healthhub')}\n")
+        raise typer.Exit
 
 
 @app.callback()
-def hub() -> None:
+def hub(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Say the version and exit.")
+    ] = False,
+) -> None:
     """A national health data hub: deliveries in, pseudonymised OMOP in a Delta lake out, described in a catalogue."""
 
 
 def main() -> None:
     """Entry point of ``hub``."""
-    if sys.argv[1:] == ["--version"]:
-        from importlib.metadata import version
-
-        sys.stdout.write(f"healthhub {version('healthhub')}\n")
-        return
     run(app, "hub")
 
 
