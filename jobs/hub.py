@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from catalogue import db
-from jobs.errors import KeyRefused
+from jobs.errors import KeyRefused, ServerUnavailable
 from jobs.settings import Settings
-from jobs.spark import session
+from jobs.spark import health, server, session
 from jobs.spark.functions import KEY_CHECK
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ class Hub:
     @cached_property
     def spark(self) -> SparkSession:
         """A session whose server holds the registered keys. Raises ``KeyRefused`` before any data is read."""
+        if server.ready(self.settings) and not health.speaks(self.settings):
+            raise ServerUnavailable(
+                "The Spark server is there and does not answer.",
+                reason="server_hung",
+                next_step="run `hub spark start`, which starts it again",
+            )
         spark = session.connect(self.settings)
         check_server_keys(spark, self.engine)
         return spark

@@ -17,10 +17,14 @@ from jobs.errors import BY_EXIT_CODE, ConfigError, HubError
 from jobs.serve import airflow, processes
 from jobs.serve.processes import Server
 from jobs.settings import Settings
+from jobs.spark import health
+from jobs.spark import server as spark
 
 AIRFLOW_SECONDS = 180.0
 SPARK = "spark"
 START_SPARK = ("spark", "start")
+ASK_SPARK, SILENCES = 30.0, 2
+"""The Spark server is asked every so many seconds; it is started again after so many questions without an answer."""
 STOP_SECONDS = 90.0
 """How long a hub may take to stop all its servers."""
 
@@ -146,8 +150,6 @@ def end(settings: Settings) -> None:
 
 def stop(settings: Settings) -> None:
     """Stops every server of this hub, also those that an earlier command left."""
-    from jobs.spark import server as spark
-
     processes.stop([f for f in pid_files(settings) if f.stem != SPARK])
     spark.stop(settings)
 
@@ -178,9 +180,8 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def serve(settings: Settings, tell: Tell, every: float = 5.0) -> None:
-    """Returns at Ctrl-C. Until then starts again what ends by itself."""
-    from jobs.spark import server as spark
-
+    """Returns at Ctrl-C. Until then starts again what ends by itself, and a Spark server that does not answer."""
+    asked, silences = time.monotonic(), 0
     try:
         while True:
             time.sleep(every)
@@ -189,11 +190,27 @@ def serve(settings: Settings, tell: Tell, every: float = 5.0) -> None:
                     tell(f"{server.name} ended; it is started again (its log: {server.log_file(settings)})")
                     processes.stop([server.pid_file(settings)])
                     processes.start(server, settings)
-            if not settings.spark_remote and not spark.running(settings):
-                tell(f"The Spark server ended; it is started again (its log: {settings.logs / 'spark.log'})")
-                spark.start(settings)
+            if not settings.spark_remote and (not spark.running(settings) or time.monotonic() - asked > ASK_SPARK):
+                silences = keep_spark(settings, silences, tell)
+                asked = time.monotonic()
     except KeyboardInterrupt:
         tell("")
+
+
+def keep_spark(settings: Settings, silences: int, tell: Tell) -> int:
+    """Looks at the Spark server once and starts it again when it ended, or gave no answer ``SILENCES`` times in a row.
+    ``silences``: how often it was silent before this look; the number after it."""
+    if not spark.running(settings):
+        tell(f"The Spark server ended; it is started again (its log: {settings.logs / 'spark.log'})")
+    elif not spark.ready(settings) or health.speaks(settings):
+        return 0
+    elif silences + 1 < SILENCES:
+        return silences + 1
+    else:
+        tell("The Spark server does not answer; it is started again.")
+        spark.stop(settings)
+    spark.start(settings)
+    return 0
 
 
 def addresses(settings: Settings) -> list[str]:
