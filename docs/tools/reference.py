@@ -238,10 +238,15 @@ def states_page() -> str:
 
 def errors_page() -> str:
     """Exit codes: what kind of thing went wrong, and whether Airflow tries again."""
-    rows = [(0, "", "Success.", "")]
+    rows = [
+        (0, "", "Success.", ""),
+        (1, "`HubError`", "Anything else went wrong; a fault of the hub says so, and asks to be reported.", "no"),
+        (2, "", "The command line is wrong: an unknown command, option or value. Nothing was done.", "no"),
+    ]
     for code, kind in sorted(BY_EXIT_CODE.items()):
         meaning = " ".join((kind.__doc__ or "").split())
         rows.append((code, f"`{kind.__name__}`", meaning, "yes" if issubclass(kind, RETRYABLE) else "no"))
+    rows.append((130, "", "Ctrl-C: what was going on was stopped, unless the command says what goes on.", "no"))
     lines = [
         "# Errors and exit codes",
         "",

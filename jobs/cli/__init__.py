@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -92,10 +94,20 @@ def main() -> None:
 
 
 def run(commands: typer.Typer, name: str) -> None:
-    """Runs commands under a name: one line for an error of the hub, its exit code, never a traceback that could quote
-    data."""
+    """Runs commands under a name: one line for an error, its exit code, never a traceback that could quote data."""
     try:
         commands(prog_name=name)
     except HubError as error:
         sys.stderr.write(f"hub: {error.reason}: {error}\n")
         raise SystemExit(error.exit_code) from None
+    except Exception as error:
+        sys.stderr.write(f"hub: fault: {type(error).__name__} at {place_of(error)}. Next: please report this line.\n")
+        raise SystemExit(HubError.exit_code) from None
+
+
+def place_of(error: BaseException) -> str:
+    """The innermost line of the hub's own code that an error went through: ``jobs/lake/tables.py:12``."""
+    code = Path(__file__).resolve().parents[2]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(code)]
+    own = [f for f in frames if "site-packages" not in Path(f.filename).relative_to(code).parts]
+    return f"{Path(own[-1].filename).relative_to(code)}:{own[-1].lineno}" if own else "an unknown place"
