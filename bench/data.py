@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.pseudonymise import keys
-from jobs.synthetic.csvs import to_bytes
-from jobs.synthetic.deliveries import Delivery, declare, file_name, files_of
-from jobs.synthetic.faults import RowFault, bad_rows
-from jobs.synthetic.generate import Parameters, population_of, sound_deliveries
+from jobs import keys
+from jobs.contributors.synthetic.csvs import to_bytes
+from jobs.contributors.synthetic.deliveries import Delivery, file_name, files_of
+from jobs.contributors.synthetic.faults import RowFault, bad_rows
+from jobs.contributors.synthetic.generate import Parameters, population_of, sound_deliveries
+from jobs.contributors.synthetic.manifest import declare
 from schemas.loader import load_source, load_table
 
 SOURCE, PERIOD, TABLE = "dcir", "2024-01", "er_prs_f"

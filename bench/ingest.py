@@ -154,12 +154,12 @@ def pseudonym_share(at: Settings, data: Data, home: Path) -> dict[str, float]:
     """
     from bench.measure import Clock
     from jobs.delivery import DeliveryId
+    from jobs.hub import Hub
     from jobs.lake.sealed import read_landed
+    from jobs.rows.typed import typed
+    from jobs.serve.custody import initialise
     from jobs.spark import server as spark
-    from jobs.stage.typed import typed
     from jobs.steps import receive
-    from jobs.steps.hub import Hub
-    from jobs.steps.keys import initialise
     from schemas.loader import load_source
 
     shutil.rmtree(home, ignore_errors=True)

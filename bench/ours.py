@@ -8,15 +8,15 @@ from typing import Any
 from bench.data import DELIVERY, SOURCE, TABLE, Data
 from bench.outcome import Outcome, fingerprint, of_row
 from bench.sql import row_rules
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import UnexpectedState
+from jobs.hub import Hub
 from jobs.lake import tables as lake
 from jobs.quality.rules import load_rules
+from jobs.serve.custody import initialise
 from jobs.settings import Settings
 from jobs.steps import gate, publish, receive, stage
-from jobs.steps.hub import Hub
-from jobs.steps.keys import initialise
 from schemas.loader import load_source
 
 NAME = f"{SOURCE}/{TABLE}"
@@ -61,7 +61,7 @@ def run(settings: Settings, clock: Any) -> Outcome:
 
 def outcome(hub: Hub, delivery: DeliveryId) -> Outcome:
     """The books, the counts and the fingerprint of what is in the lake."""
-    known = records.get_delivery(hub.engine, delivery)
+    known = db.get_delivery(hub.engine, delivery)
     books: dict[str, int] = {}
     for book in known["books"] if known else []:
         if book["table"] == TABLE:
@@ -69,7 +69,7 @@ def outcome(hub: Hub, delivery: DeliveryId) -> Outcome:
             states |= {"settled": book["rows_settled"], **book["rows_quarantined"]}
             for state, rows in states.items():
                 books[state] = books.get(state, 0) + rows
-    counted = records.get_counts(hub.engine, delivery)[NAME]
+    counted = db.get_counts(hub.engine, delivery)[NAME]
     counts = {r.id: list(counted[r.id]) for r in row_rules(list(load_rules(NAME)))}
     lake.read(hub.spark, lake.path(hub.settings.lake, NAME)).createOrReplaceTempView("bench")
     rows, content = of_row(hub.spark.sql(fingerprint("bench", "spark")).first())

@@ -17,8 +17,9 @@ from bench.data import PERIOD, SOURCE, TABLE, Data
 from bench.outcome import Outcome
 from jobs.quality.rule import Rule
 from jobs.quality.rules import load_rules
-from schemas.forms import BLANKS, form, latest
+from schemas.forms import form, latest
 from schemas.loader import Column, load_source, load_table
+from schemas.values import BLANKS
 
 CONTRACT, CSV = load_table(SOURCE, TABLE), load_source(SOURCE).csv
 SETTLE = sql.settle_of(CONTRACT)

@@ -17,7 +17,7 @@ from typing import Any
 from bench import machine
 from bench.measure import Cost, cpu_of, load, peak_of, reset_peak
 from jobs.errors import HubError
-from jobs.serve import airflow, hub, processes
+from jobs.serve import airflow, processes, servers
 from jobs.settings import Settings
 
 Progress = Callable[[str], None]
@@ -51,7 +51,7 @@ def run(settings: Settings, persons: int, seed: int, *, by_airflow: bool, minute
 
 def _deliver(at: Settings, persons: int, seed: int, tell: Progress) -> tuple[dict[str, int], float]:
     """Sound deliveries of all sources in the outboxes: rows by table, seconds."""
-    from jobs.synthetic.generate import Parameters, generate
+    from jobs.contributors.synthetic.generate import Parameters, generate
 
     tell(f"making {persons:,} persons, {MONTHS} months")
     made = generate(at.root, Parameters(persons, MONTHS, seed=seed, with_faults=False))
@@ -62,7 +62,7 @@ def _by_hand(at: Settings, tell: Progress) -> Step:
     """The commands that Airflow's tasks run, one after another, on one warm Spark server."""
     from jobs.spark import server as spark
 
-    hub.prepare(at)
+    servers.prepare(at)
     steps: list[Step] = []
 
     def step(what: str, of: str, *argv: str, rows: int = 0) -> Step:
@@ -162,17 +162,17 @@ class Shares:
 
 def _by_airflow(at: Settings, minutes: float, tell: Progress) -> Step:
     """The same deliveries, taken in by Airflow's schedule; ends when a described release holds all of them."""
-    from catalogue.db import records
+    from catalogue import db
     from jobs.serve.memory import Peak
     from jobs.serve.rest import AirflowClient
     from jobs.serve.watch import Watcher, read_expected
 
-    hub.prepare(at)
-    files = {f.stem: f for f in hub.pid_files(at)}
+    servers.prepare(at)
+    files = {f.stem: f for f in servers.pid_files(at)}
     begin = time.perf_counter()
-    with Shares(files) as shares, Peak(lambda: hub.sessions(at)) as peak, hub.running(at, tell):
+    with Shares(files) as shares, Peak(lambda: servers.sessions(at)) as peak, servers.running(at, tell):
         started, at_start = time.perf_counter() - begin, shares.look()
-        engine, expected = records.open_engine(at.database), read_expected(at)
+        engine, expected = db.open_engine(at.database), read_expected(at)
         begin = time.perf_counter()
         with AirflowClient(airflow.address(at), "admin", airflow.passwords(at)["admin"]) as client:
             watcher, until, said = Watcher(at, engine, client), time.monotonic() + 60 * minutes, ""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import report_pipeline
 from bench.ingest import APART, PLAIN, job
+from bench.markdown import GIB, Told, table, where
 from bench.worker import OURS, PEERS
 
 HERE = Path(__file__).resolve().parent
-GIB, MB = 2**30, 10**6
-Told = Mapping[str, Any]
+MB = 10**6
 
 
 def figures(kind: str, size: int) -> Path | None:
@@ -45,8 +46,6 @@ def render(ingests: Sequence[Told], pipelines: Sequence[Told]) -> str:
     if len(ingests) > 1:
         parts += sizes(ingests)
     if pipelines:
-        from bench import report_pipeline
-
         parts += [part for told in pipelines for part in report_pipeline.pipeline(told)]
         if len(pipelines) > 1:
             parts += report_pipeline.sizes(pipelines)
@@ -168,18 +167,3 @@ def sizes(ingests: Sequence[Told]) -> list[str]:
         rows.append([f"{told['rows']:,}", wall, *peaks, *peers])
     head = ["lines", "hub wall s", "pull GiB", "client GiB", "Spark server GiB", *(f"{n} GiB" for n in PEERS)]
     return ["## Peak memory over sizes", table(head, rows)]
-
-
-def where(machine: Told) -> str:
-    """Machine and versions in a sentence."""
-    versions = ", ".join(f"{n} {v}" for n, v in machine["versions"].items())
-    return (
-        f"{machine['day']}, {machine['processor']}, {machine['cores']} cores, {machine['memory'] / GIB:.0f} GiB,"
-        f" Python {machine['python']}, Java {machine['java']}, {versions}; Spark server with {machine['heap']} of heap."
-    )
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

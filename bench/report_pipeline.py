@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from bench.report import GIB, table, where
+from bench.markdown import GIB, Told, table, where
 
-Told = Mapping[str, Any]
 ORDER = (
     "start spark", "announce", "pull", "stage", "gate", "publish", "build", "gate of the build", "release", "describe",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The contract and the stewards' rules in DuckDB's SQL: what ``jobs.stage.typed`` and ``jobs.quality.counters`` say.
+"""The contract and the stewards' rules in DuckDB's SQL: what ``jobs.rows.typed`` and ``jobs.quality.counters`` say.
 
 Written anew from the TOML files, not translated from the hub's expressions: two readings of one contract that must
 come to the same rows.
@@ -9,8 +9,9 @@ from __future__ import annotations
 from expectations.kinds import FROM_BOOKS
 from jobs.errors import UnexpectedState
 from jobs.quality.rule import Rule
-from schemas.forms import BLANKS, form, latest
+from schemas.forms import form, latest
 from schemas.loader import Column, Csv, Settle, Table
+from schemas.values import BLANKS
 
 STRPTIME = {"dd/MM/yyyy": "%d/%m/%Y", "yyyy-MM-dd": "%Y-%m-%d"}
 TYPES = {"string": "varchar", "date": "date", "integer": "integer", "bigint": "bigint", "double": "double"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,18 @@ NOT_IN_FILE = frozenset({"home", "airflow_run"})
 """Where the file lies, and what a task says for its own run: only the environment can."""
 
 
+def places(code: Path, environment: Mapping[str, str]) -> tuple[Path, Path]:
+    """Where a hub and its cache lie unless they are told otherwise: in the checkout, or in the user's data folder when
+    the package is installed."""
+    if (code / "pyproject.toml").exists():
+        return code / ".hub", code / ".cache"
+    data = Path(environment.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "healthhub"
+    return data / "home", data / "cache"
+
+
+HOME, CACHE = places(CHECKOUT, os.environ)
+
+
 class Settings(BaseSettings):
     """Where the hub lives and where its servers listen.
 
@@ -28,10 +42,12 @@ class Settings(BaseSettings):
         env_prefix="HUB_", frozen=True, extra="ignore", use_attribute_docstrings=True, hide_input_in_errors=True
     )
 
-    home: Path = CHECKOUT / ".hub"
-    """Everything that the hub writes lies under this folder, and so does ``hub.toml``."""
-    cache: Path = CHECKOUT / ".cache"
-    """Downloaded jars and compiled Java classes: can be deleted at any time."""
+    home: Path = HOME
+    """Everything that the hub writes lies under this folder, and so does ``hub.toml``. Without a checkout: ``home`` in
+    ``$XDG_DATA_HOME/healthhub`` (``~/.local/share/healthhub``)."""
+    cache: Path = CACHE
+    """Downloaded jars and compiled Java classes: can be deleted at any time. Without a checkout: ``cache``
+    beside ``home``."""
     host: str = "127.0.0.1"
     """Address that the servers listen on. The Spark server decrypts: loopback or a private network only."""
     spark_port: int = 15002

@@ -16,11 +16,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from schemas.forms import EARLIEST, NO_IDENTIFIER
 from schemas.names import HERE as HERE
 from schemas.names import omop_names as omop_names
 from schemas.names import source_names as source_names
 from schemas.text import Data, Text
+from schemas.values import EARLIEST, NO_IDENTIFIER
 
 Type = Literal["string", "integer", "bigint", "decimal", "double", "date", "datetime", "boolean"]
 SPARK_TYPES: dict[Type, str] = {

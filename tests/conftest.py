@@ -41,7 +41,7 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def spark_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A hub with keys and a running Spark server, its event log on: the Spark tests and the canaries look into it."""
-    from jobs.pseudonymise import keys
+    from jobs import keys
     from jobs.spark import server
 
     settings = Settings(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from jobs.synthetic.deliveries import declare
+from jobs.contributors.synthetic.manifest import declare
 from schemas.loader import load_table
 
 Rows = dict[str, list[dict[str, str]]]

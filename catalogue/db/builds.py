@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from catalogue.db.deliveries import Record
-from catalogue.db.published import build_detail
+from catalogue.db.releases import build_detail
 
 UNNAMED = {"fr": "", "en": ""}
 

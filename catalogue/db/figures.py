@@ -13,8 +13,8 @@ from sqlalchemy import Engine, delete, func, select
 
 from catalogue.db.deliveries import Record
 from catalogue.db.engine import reading, writing
-from catalogue.db.limits import BASE, SHARES, SIZES, SMALL
 from catalogue.db.models import FigureRow, ReleaseRow
+from jobs.disclosure.limits import BASE, SHARES, SIZES, SMALL
 from jobs.errors import DisclosureRefused, UnexpectedState
 
 
@@ -63,7 +63,7 @@ def _must_be_publishable(row: FigureRow) -> None:
         raise DisclosureRefused(
             f"A figure of {row.table_name} ({row.measure}) may not be shown as it is.",
             reason="figure",
-            next_step="figures pass jobs.describe.disclosure first",
+            next_step="figures pass jobs.disclosure.control first",
         )
 
 

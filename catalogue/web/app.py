@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from catalogue.db import records
+from catalogue import db
 from catalogue.web import checks, pages, words
 from catalogue.web.html import HERE, to_html
 from schemas.text import LANGS, Lang
@@ -159,7 +159,7 @@ def _add_machine_routes(app: FastAPI, site: Site) -> None:
     @app.api_route("/healthz", methods=METHODS)
     def healthz() -> Response:
         try:
-            release = records.current_release(site.engine)
+            release = db.current_release(site.engine)
         except Exception as error:
             return JSONResponse({"status": "failed", "why": type(error).__name__}, 503)
         return JSONResponse({"status": "ok", "release": release.id if release else None})
@@ -206,10 +206,10 @@ def _add_airflow_route(app: FastAPI, site: Site) -> None:
     @app.api_route("/airflow/quality", methods=METHODS)
     def airflow_quality(request: Request, dag_id: str = "", run_id: str = "", lang: str = "") -> Response:
         chosen = _known(lang) or _language(request)
-        run = _found(partial(records.quality_run_of, site.engine), dag_id, run_id)
+        run = _found(partial(db.quality_run_of, site.engine), dag_id, run_id)
         if run:
             return site.framed(request, chosen, "quality_run.html", site.quality_run(run))
-        name = _found(partial(records.delivery_of_run, site.engine), dag_id, run_id)
+        name = _found(partial(db.delivery_of_run, site.engine), dag_id, run_id)
         about = pages.delivery(site.engine, name, exact=site.exact) if name else None
         return site.framed(request, chosen, "no_run.html", {"about": about})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from catalogue.db import records
+from catalogue import db
 from catalogue.web import control
 from catalogue.web.html import to_html
 from catalogue.web.left_out import left_out
@@ -25,20 +25,20 @@ BAR = 160
 
 def quality(engine: Engine) -> Page:
     """The last run of every subject, newest first."""
-    return {"runs": [with_counts(r) for r in records.list_quality_runs(engine, latest=True)]}
+    return {"runs": [with_counts(r) for r in db.list_quality_runs(engine, latest=True)]}
 
 
 def find_run(engine: Engine, subject: str) -> Mapping[str, Any] | None:
     """A quality run by its number, or the last one of a delivery or build; None when there is none."""
     number = as_number(subject)
-    return records.get_quality_run(engine, number) if number else records.last_quality_run(engine, subject)
+    return db.get_quality_run(engine, number) if number else db.last_quality_run(engine, subject)
 
 
 def quality_run(engine: Engine, run: Mapping[str, Any], *, exact: bool) -> Page:
     """The page of one quality run: its rules, decisions and, of a delivery, its books."""
     subject = run["subject"]
-    others = [with_counts(r) for r in records.list_quality_runs(engine, subject) if r["id"] != run["id"]]
-    delivery = records.get_delivery(engine, subject)
+    others = [with_counts(r) for r in db.list_quality_runs(engine, subject) if r["id"] != run["id"]]
+    delivery = db.get_delivery(engine, subject)
     books = shown_books(engine, delivery, exact=exact) if delivery else []
     decisions = run["decisions"] if exact else [{**d, **control.NOBODY} for d in run["decisions"]]
     return {
@@ -55,7 +55,7 @@ def quality_run(engine: Engine, run: Mapping[str, Any], *, exact: bool) -> Page:
 
 def shown_books(engine: Engine, delivery: Mapping[str, Any], *, exact: bool) -> list[Page]:
     """The books of a delivery by file, with disclosure control unless ``exact``."""
-    source = records.list_deliveries(engine, delivery["source"])
+    source = db.list_deliveries(engine, delivery["source"])
     in_lake = control.to_lake(source, exact=exact)[delivery["id"]]
     return control.to_books(delivery["books"], in_lake, exact=exact)
 
@@ -100,7 +100,7 @@ def as_number(text: str) -> int | None:
 def write_run(engine: Engine, subject: str, folder: Path) -> dict[Lang, Path] | None:
     """Writes the page of the last quality run of a subject as ``report.fr.html`` and ``report.en.html``, with exact
     counts, each a whole page by itself; their paths by language, or None when the subject was never judged."""
-    run = records.last_quality_run(engine, subject)
+    run = db.last_quality_run(engine, subject)
     if run is None:
         return None
     values = {**quality_run(engine, run, exact=True), "others": []}

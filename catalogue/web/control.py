@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jobs.describe.disclosure import hidden_in_line, is_small, to_share, to_shown
+from jobs.disclosure.control import hidden_in_line, is_small, to_share, to_shown
 
 Record = Mapping[str, Any]
 Count = int | None

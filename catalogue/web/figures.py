@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from catalogue.web import shelf
+from catalogue.web import contracts
 
 Figure = Mapping[str, Any]
 
@@ -39,7 +39,7 @@ def to_grid(cells: Sequence[Figure]) -> dict[str, Any] | None:
         "columns": columns,
         "rows": [
             {
-                "label": shelf.concepts().get(row, row),
+                "label": contracts.concepts().get(row, row),
                 "cells": [numbers.get((row, c)) for c in columns],
                 "total": _sum(numbers.get((row, c)) for c in columns),
             }

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from catalogue.db import records
+from catalogue import db
 from catalogue.db.deliveries import Record
 from catalogue.web.control import Count, to_sum
 from jobs.delivery import Subject
-from jobs.describe.disclosure import hidden_in_line, to_shown
+from jobs.disclosure.control import hidden_in_line, to_shown
 
 STAY = ""
 """Stands for the rows that stay, beside the names of the filters."""
@@ -24,12 +24,12 @@ def left_out(engine: Engine, subject: str, *, exact: bool) -> dict[str, Any] | N
     None stands for one that is hidden, a reason whose rows are hidden is not named.
     """
     build = Subject.parse(subject).build
-    if build is None or not records.is_complete(engine, build):
+    if build is None or not db.is_complete(engine, build):
         return None
     books: dict[str, list[Record]] = {}
-    for book in records.filter_books(engine, build):
+    for book in db.filter_books(engine, build):
         books.setdefault(book["table"], []).append(book)
-    losses = _sums(records.build_losses(engine, build), ("source", "kind", "reason"))
+    losses = _sums(db.build_losses(engine, build), ("source", "kind", "reason"))
     shown = [{**loss, "rows": loss["rows"] if exact else to_shown(loss["rows"])} for loss in losses]
     return {
         "tables": [_to_table(name, of_table, exact=exact) for name, of_table in books.items()],

@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from catalogue.db import records
-from catalogue.db.records import Release
-from catalogue.web import control, shelf
+from catalogue import db
+from catalogue.db import Release
+from catalogue.web import contracts, control
 from catalogue.web.checks import with_counts
+from catalogue.web.contracts import Database
 from catalogue.web.figures import GRID, Figures, to_grid
-from catalogue.web.shelf import Database
 from schemas.loader import Table
 
 Page = dict[str, Any]
@@ -22,18 +22,18 @@ Page = dict[str, Any]
 def home(engine: Engine, words: str) -> Page:
     """The list of databases, or what a search found."""
     release, figures = _now(engine)
-    found = shelf.search(words) if words else None
-    cards = [_summary(engine, d, release, figures) for d in shelf.databases().values()]
-    return {"q": words, "found": found, "limit": shelf.FOUND, "cards": cards, "release": release}
+    found = contracts.search(words) if words else None
+    cards = [_summary(engine, d, release, figures) for d in contracts.databases().values()]
+    return {"q": words, "found": found, "limit": contracts.FOUND, "cards": cards, "release": release}
 
 
 def database(engine: Engine, name: str) -> Page | None:
     """One database, or None when there is no such one."""
-    about = shelf.databases().get(name)
+    about = contracts.databases().get(name)
     if about is None:
         return None
     release, figures = _now(engine)
-    releases = records.list_releases(engine)
+    releases = db.list_releases(engine)
     mine = [(r, _mine(name, r.deliveries), _mine(name, r.added)) for r in releases]
     return {
         **_summary(engine, about, release, figures),
@@ -51,13 +51,15 @@ def database(engine: Engine, name: str) -> Page | None:
         "grid": to_grid(figures.all(f"{name}/person", "cell", GRID)),
         "runs": _runs(engine, name, release)[:12],
         "releases": [{"release": r, "holds": holds, "added": added} for r, holds, added in mine if holds][:12],
-        "sources": [d for d in shelf.databases().values() if d.name != shelf.OMOP] if name == shelf.OMOP else [],
+        "sources": [d for d in contracts.databases().values() if d.name != contracts.OMOP]
+        if name == contracts.OMOP
+        else [],
     }
 
 
 def table(engine: Engine, name: str, short: str) -> Page | None:
     """One table with its variables, or None."""
-    about = shelf.databases().get(name)
+    about = contracts.databases().get(name)
     if about is None or short not in about.tables:
         return None
     contract, full = about.tables[short], f"{name}/{short}"
@@ -79,7 +81,7 @@ def table(engine: Engine, name: str, short: str) -> Page | None:
 
 def _variable(figures: Figures, full: str, column: Any, contract: Table) -> Page:
     codes = sorted(figures.all(full, "code", column.name), key=lambda f: (-f["number"], f["code"]))
-    labels = shelf.concepts() if column.name.endswith("_concept_id") else {}
+    labels = contracts.concepts() if column.name.endswith("_concept_id") else {}
     return {
         "column": column,
         "key": column.name in contract.key,
@@ -94,12 +96,12 @@ def _variable(figures: Figures, full: str, column: Any, contract: Table) -> Page
 
 def _refers(fk: str | None) -> str:
     short = (fk or "").split(".")[0]
-    about = shelf.databases().get(shelf.OMOP)
+    about = contracts.databases().get(contracts.OMOP)
     return short if about and short in about.tables else ""
 
 
 def _now(engine: Engine) -> tuple[Release | None, Figures]:
-    return records.current_release(engine), Figures(records.list_figures(engine))
+    return db.current_release(engine), Figures(db.list_figures(engine))
 
 
 def _summary(engine: Engine, about: Database, release: Release | None, figures: Figures) -> Page:
@@ -124,15 +126,15 @@ def _summary(engine: Engine, about: Database, release: Release | None, figures: 
 
 
 def _mine(name: str, deliveries: Sequence[str]) -> list[str]:
-    return [d for d in deliveries if name == shelf.OMOP or d.split("/")[0] == name]
+    return [d for d in deliveries if name == contracts.OMOP or d.split("/")[0] == name]
 
 
 def _runs(engine: Engine, name: str, release: Release | None) -> list[Page]:
     """The last quality runs of what the current release holds of a database, newest first."""
     if release is None:
         return []
-    subjects = {release.build} if name == shelf.OMOP else set(_mine(name, release.deliveries))
-    return [with_counts(r) for r in records.list_quality_runs(engine, latest=True) if r["subject"] in subjects]
+    subjects = {release.build} if name == contracts.OMOP else set(_mine(name, release.deliveries))
+    return [with_counts(r) for r in db.list_quality_runs(engine, latest=True) if r["subject"] in subjects]
 
 
 def _missing(months: Sequence[str]) -> list[str]:
@@ -149,17 +151,17 @@ def _missing(months: Sequence[str]) -> list[str]:
 
 
 def releases(engine: Engine) -> Page:
-    found = records.list_releases(engine)
+    found = db.list_releases(engine)
     return {"releases": found, "current": found[0].id if found else None}
 
 
 def release(engine: Engine, number: int) -> Page | None:
     """One release with its tables and deliveries, or None."""
-    found = records.get_release(engine, number)
+    found = db.get_release(engine, number)
     if found is None:
         return None
-    current = records.current_release(engine)
-    known = set(shelf.databases())
+    current = db.current_release(engine)
+    known = set(contracts.databases())
     tables = [
         {"name": name, "version": version, "linked": _is_known(name, known)} for name, version in found.tables.items()
     ]
@@ -167,19 +169,19 @@ def release(engine: Engine, number: int) -> Page | None:
         "release": found,
         "is_current": current is not None and current.id == found.id,
         "tables": tables,
-        "check": records.last_quality_run(engine, found.build),
+        "check": db.last_quality_run(engine, found.build),
     }
 
 
 def _is_known(name: str, known: set[str]) -> bool:
     where, _, short = name.partition("/")
-    return where in known and short in shelf.databases()[where].tables
+    return where in known and short in contracts.databases()[where].tables
 
 
 def deliveries(engine: Engine, source: str, state: str, *, exact: bool) -> Page:
     """Deliveries with their books, of a source and in a state when asked; sums of those shown, without those whose rows
     were replaced in the lake, or withdrawn."""
-    every = records.list_deliveries(engine)
+    every = db.list_deliveries(engine)
     lake = control.to_lake(every, exact=exact)
     chosen = [
         with_rows(d, lake[d["id"]], exact=exact)
@@ -209,12 +211,12 @@ def with_rows(delivery: Mapping[str, Any], in_lake: Mapping[str, control.Count],
 def delivery(engine: Engine, delivery_id: str, *, exact: bool) -> Page | None:
     """One delivery with its books by file, its history and its quality, or None. What a step said of it holds counts,
     and a decision has its steward's name and words: both are left out unless ``exact``."""
-    known = records.get_delivery(engine, delivery_id)
+    known = db.get_delivery(engine, delivery_id)
     if known is None:
         return None
-    same_source = records.list_deliveries(engine, known["source"])
+    same_source = db.list_deliveries(engine, known["source"])
     ids = {d["id"] for d in same_source}
-    run = records.last_quality_run(engine, delivery_id)
+    run = db.last_quality_run(engine, delivery_id)
     events = [_event(e, ids, exact=exact) for e in known["events"]]
     decided = [{"said": None, **d, **({} if exact else control.NOBODY)} for d in known["decisions"]]
     return {
@@ -222,7 +224,7 @@ def delivery(engine: Engine, delivery_id: str, *, exact: bool) -> Page | None:
         "history": sorted([*events, *decided], key=lambda e: e["at"]),
         "last": events[-1] if events else None,
         "run": with_counts(run) if run else None,
-        "database": shelf.databases().get(known["source"]),
+        "database": contracts.databases().get(known["source"]),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import Asset, AssetWatcher
 
 from dags.lib.doorbell import Doorbell
-from dags.lib.settled import Settled
+from dags.lib.quiet import Settled
 from schemas.loader import source_names
 
 SOURCES = source_names()

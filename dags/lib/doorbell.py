@@ -40,7 +40,7 @@ def news(outboxes: Path | Connector, states: Mapping[str, str]) -> frozenset[str
 
 def states_of(engine: Engine) -> dict[str, str]:
     """Every delivery that the hub knows -> its state. Raises ``StorageError``."""
-    from catalogue.db.records import list_deliveries
+    from catalogue.db import list_deliveries
 
     return {str(d["id"]): str(d["state"]) for d in list_deliveries(engine)}
 

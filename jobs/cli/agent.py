@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.pseudonymise.app import Places, to_app
+from jobs.contributors.agent.app import Places, to_app
 from jobs.settings import Settings
 
 

@@ -20,16 +20,16 @@ def describe(
     release: Annotated[int | None, typer.Option(help="The same, as an option.")] = None,
 ) -> None:
     """Make the figures of a release: counts of persons under 11 hidden, the others rounded."""
-    from catalogue.db import records
-    from jobs.describe.describe import describe as step
+    from catalogue import db
     from jobs.errors import ConfigError
+    from jobs.hub import Hub
     from jobs.lake import tables as lake
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
+    from jobs.steps.describe import describe as step
 
     hub = Hub(Settings())
     wanted = number if number is not None else release
-    found = records.current_release(hub.engine) if wanted is None else records.get_release(hub.engine, wanted)
+    found = db.current_release(hub.engine) if wanted is None else db.get_release(hub.engine, wanted)
     if found is None:
         raise ConfigError("There is no such release.", next_step="`hub release list` shows those that exist")
     answer = step(
@@ -55,8 +55,8 @@ def serve(
     import uvicorn
 
     from catalogue.web.app import create_app
+    from jobs.hub import Hub
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
 
     settings = Settings()
     engine = Hub(settings).engine

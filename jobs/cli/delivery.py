@@ -25,8 +25,8 @@ COLUMNS = ("id", "rows_in_lake", "replaced_by", "state", "at", "reason", *ROWS)
 
 
 def _hub() -> Hub:  # type: ignore[name-defined]  # noqa: F821
+    from jobs.hub import Hub
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
 
     return Hub(Settings())
 
@@ -38,9 +38,9 @@ def list_(
     json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
 ) -> None:
     """Every delivery: its rows in the lake, then what became of the last attempt to take it in, with its books."""
-    from catalogue.db import records
+    from catalogue import db
 
-    rows = records.list_deliveries(_hub().engine, source, period)
+    rows = db.list_deliveries(_hub().engine, source, period)
     show.table(rows, COLUMNS, empty="No delivery was announced yet: `hub delivery announce`.", as_json=json)
     if rows and not json:
         held = [d for d in rows if d["in_lake"]]
@@ -53,10 +53,10 @@ def show_(
     json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
 ) -> None:
     """One delivery: what happened to it and why, and its books file by file."""
-    from catalogue.db import records
+    from catalogue import db
     from jobs.errors import ConfigError
 
-    found = records.get_delivery(_hub().engine, DeliveryId.parse(delivery))
+    found = db.get_delivery(_hub().engine, DeliveryId.parse(delivery))
     if found is None:
         raise ConfigError(f"{delivery} was never announced.", next_step="see `hub delivery list`")
     if json:

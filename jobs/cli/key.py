@@ -25,9 +25,9 @@ def init(
     keeper: Annotated[list[Keeper] | None, typer.Option(help="Only this keeper's keys; may be repeated.")] = None,
 ) -> None:
     """Make the keys that are missing, and register them. Never overwrites a key."""
+    from jobs.hub import Hub
+    from jobs.serve.custody import initialise
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
-    from jobs.steps.keys import initialise
 
     show.line(initialise(Hub(Settings()), tuple(keeper or Keeper)))
 
@@ -39,22 +39,22 @@ def register(
     check_value: Annotated[str, typer.Option(help="16 hexadecimal characters that its keeper tells.")],
 ) -> None:
     """Register a key by its check value, as its keeper tells it: the hub never sees the contributors' key."""
-    from catalogue.db import records
+    from catalogue import db
+    from jobs.hub import Hub
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
 
-    records.register_key(Hub(Settings()).engine, key_id, purpose, check_value)
+    db.register_key(Hub(Settings()).engine, key_id, purpose, check_value)
     show.line({"key": key_id, "purpose": purpose})
 
 
 @app.command("list")
 def list_(json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False) -> None:
     """The registered keys: check values only."""
-    from catalogue.db import records
+    from catalogue import db
+    from jobs.hub import Hub
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
 
-    rows = records.list_keys(Hub(Settings()).engine)
+    rows = db.list_keys(Hub(Settings()).engine)
     columns = ("key_id", "purpose", "check_value", "registered_at")
     show.table(rows, columns, empty="No key is registered: `hub key init`.", as_json=json)
 
@@ -62,8 +62,8 @@ def list_(json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = F
 @app.command()
 def check() -> None:
     """Compare the Spark server's keys with the registry. Exit 15 when one is wrong."""
+    from jobs.hub import SERVER_KEYS, Hub
     from jobs.settings import Settings
-    from jobs.steps.hub import SERVER_KEYS, Hub
 
     _ = Hub(Settings()).spark
     show.line({"checked": list(SERVER_KEYS)})

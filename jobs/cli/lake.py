@@ -14,9 +14,9 @@ app = typer.Typer(no_args_is_help=True, help="The lake: what is in it, and aggre
 @app.command("show")
 def show_(json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False) -> None:
     """Every table with its rows, Delta version and bytes."""
+    from jobs.hub import Hub
     from jobs.lake.inventory import inventory
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
 
     rows = inventory(Hub(Settings()))
     show.table(rows, ("table", "rows", "delta_version", "bytes"), empty="The lake is empty.", as_json=json)
@@ -29,9 +29,9 @@ def query(
     released: Annotated[bool, typer.Option(help="The last release; --no-released: the newest versions.")] = False,
 ) -> None:
     """Ask an aggregate question. Refuses to print identifiers."""
+    from jobs.hub import Hub
     from jobs.lake.query import ask
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
 
     rows, columns = ask(Hub(Settings()), sql, released=released)
     # as they are: a year is no amount

@@ -21,9 +21,9 @@ def build(
     ] = False,
 ) -> None:
     """Build everything that is published and in no release yet."""
+    from jobs.hub import Hub
     from jobs.settings import Settings
     from jobs.steps.build import build as step
-    from jobs.steps.hub import Hub
 
     show.line(step(Hub(Settings()), lambda t: show.say(f"build: {t}"), again=again))
 
@@ -31,13 +31,13 @@ def build(
 @app.command("show")
 def show_(number: Build, json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False) -> None:
     """One build: what it brings in, and what its sources' filters and the harmonisation left out, and why."""
-    from catalogue.db import records
+    from catalogue import db
+    from jobs.hub import Hub
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
 
     engine = Hub(Settings()).engine
-    deliveries = records.build_deliveries(engine, number)
-    books, losses = records.filter_books(engine, number), records.build_losses(engine, number)
+    deliveries = db.build_deliveries(engine, number)
+    books, losses = db.filter_books(engine, number), db.build_losses(engine, number)
     if json:
         show.line({"build": number, "deliveries": deliveries, "filtered": books, "losses": losses})
         return
@@ -64,9 +64,9 @@ def reasons(books: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @app.command()
 def gate(number: Build) -> None:
     """Judge a staged build. Exit 12 when it is refused, 13 when it could not be judged."""
+    from jobs.hub import Hub
     from jobs.settings import Settings
     from jobs.steps.gate import gate as step
-    from jobs.steps.hub import Hub
 
     show.line(step(Hub(Settings()), Subject(build=number)))
 
@@ -80,9 +80,9 @@ def decide(
     at: Annotated[datetime | None, typer.Option(help="When it was decided; now by default.")] = None,
 ) -> None:
     """Record a steward's decision on a build with warnings."""
+    from jobs.hub import Hub
     from jobs.settings import Settings
     from jobs.steps.gate import decide as step
-    from jobs.steps.hub import Hub
 
     when = at.replace(tzinfo=at.tzinfo or UTC) if at else None
     show.line(step(Hub(Settings()), Subject(build=number), decision, who, reason, when))
@@ -91,8 +91,8 @@ def decide(
 @app.command()
 def release(number: Build) -> None:
     """Make a build that passed its gate visible to readers, all tables at once."""
+    from jobs.hub import Hub
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
     from jobs.steps.release import release as step
 
     show.line(step(Hub(Settings()), number, lambda t: show.say(f"release {number}: {t}")))

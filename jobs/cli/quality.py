@@ -13,7 +13,7 @@ from jobs.delivery import Subject
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from jobs.steps.hub import Hub
+    from jobs.hub import Hub
 
 app = typer.Typer(no_args_is_help=True, help="Rules and results: check a table, list results, write reports.")
 
@@ -26,8 +26,8 @@ RULE = ("table", "rule", "severity", "kind", "claim_fr", "claim_en", "max_rate",
 
 
 def _hub() -> Hub:
+    from jobs.hub import Hub
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
 
     return Hub(Settings())
 
@@ -109,12 +109,12 @@ def list_(
     json: Json = False,
 ) -> None:
     """The last result of every rule, by delivery and build."""
-    from catalogue.db import records
+    from catalogue import db
 
     engine = _hub().engine
-    releases = {r.build: r.id for r in records.list_releases(engine)}
+    releases = {r.build: r.id for r in db.list_releases(engine)}
     rows: list[dict[str, Any]] = []
-    for found in records.list_quality(engine, subject, table):
+    for found in db.list_quality(engine, subject, table):
         build = Subject.parse(found["subject"]).build is not None
         of = {"delivery": None if build else found["subject"], "release": releases.get(found["subject"])}
         rows.append({key: of[key] if key in of else found[key] for key in LISTED})
@@ -169,7 +169,9 @@ def report(
 @app.command("data-docs")
 def data_docs(subject: Judged, out: Annotated[Path, typer.Option(help="Folder to write the site to.")]) -> None:
     """Write Great Expectations' Data Docs of the recorded counts (English, 4 MB, styles from public CDNs)."""
+    from catalogue import db
     from jobs.quality.docs import data_docs as build
-    from jobs.quality.docs import recorded_counts
+    from jobs.quality.docs import judged
 
-    show.line({"index": str(build(recorded_counts(_hub().engine, subject), subject, out))})
+    counts = db.get_counts(_hub().engine, subject)
+    show.line({"index": str(build(judged(counts, subject), subject, out))})

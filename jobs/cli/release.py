@@ -17,11 +17,11 @@ Json = Annotated[bool, typer.Option("--json", help=show.JSON_HELP)]
 @app.command("list")
 def list_(json: Json = False) -> None:
     """Every release, newest first: id, at, build, tables and deliveries."""
-    from catalogue.db import records
+    from catalogue import db
+    from jobs.hub import Hub
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
 
-    found = records.list_releases(Hub(Settings()).engine)
+    found = db.list_releases(Hub(Settings()).engine)
     rows = [_record(r) for r in found]
     if not json:
         rows = [asdict(r) | {"tables": len(r.tables), "deliveries": len(r.deliveries)} for r in found]
@@ -35,13 +35,13 @@ def show_(
     json: Json = False,
 ) -> None:
     """One release: the Delta version of every table, and the deliveries it holds."""
-    from catalogue.db import records
+    from catalogue import db
     from jobs.errors import ConfigError
+    from jobs.hub import Hub
     from jobs.settings import Settings
-    from jobs.steps.hub import Hub
 
     engine = Hub(Settings()).engine
-    found = records.current_release(engine) if number is None else records.get_release(engine, number)
+    found = db.current_release(engine) if number is None else db.get_release(engine, number)
     if found is None:
         raise ConfigError("There is no such release.", next_step="`hub release list` shows those that exist")
     if json:

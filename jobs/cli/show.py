@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+GAP = 2
+"""Blanks between two columns."""
 JSON_HELP = "Print JSON, for scripts."
 
 
@@ -33,10 +35,23 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: s
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        drawn.add_row(*[cell(row.get(c)) for c in columns])
-    Console(width=None if sys.stdout.isatty() else 200).print(drawn)
+    cells = [[cell(row.get(c)) for c in columns] for row in rows]
+    # words are typed and copied, ids among them: a line ends between two of them, however narrow the terminal
+    by_column = zip(columns, *cells, strict=True)
+    longest = [max(len(w) for text in texts for w in text.split() or [""]) for texts in by_column]
+    drawn = Table(box=None, header_style="bold", pad_edge=False)
+    for name, width in zip(columns, longest, strict=True):
+        drawn.add_column(name, min_width=width)
+    for texts in cells:
+        drawn.add_row(*texts)
+    console = Console(width=None if is_terminal() else 200)
+    needed = sum(longest) + GAP * (len(columns) - 1)
+    console.print(drawn, width=max(console.width, needed), soft_wrap=needed > console.width)
+
+
+def is_terminal() -> bool:
+    """Whether a person looks at standard output as it is written."""
+    return sys.stdout.isatty()
 
 
 def cell(value: object) -> str:

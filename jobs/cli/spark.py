@@ -13,12 +13,18 @@ app = typer.Typer(no_args_is_help=True, help="The Spark server: start, stop, sta
 
 @app.command()
 def start() -> None:
-    """Start the server and wait until it answers and its files are encrypted; it is stopped when they are not."""
+    """Start the server and wait until it answers and its files are encrypted; it is stopped when they are not.
+
+    A server that is there and does not answer is stopped first.
+    """
     from jobs.settings import Settings
-    from jobs.spark import selftest, server
+    from jobs.spark import health, selftest, server
     from jobs.spark.session import connect
 
     settings = Settings()
+    if server.running(settings) and health.state(settings) == "hung":
+        show.say("The Spark server does not answer: it is stopped and started again.")
+        server.stop(settings)
     pid = server.start(settings)
     server.wait(settings)
     try:
@@ -61,14 +67,14 @@ def status(
     proved: Annotated[bool, typer.Option("--proved", help="Exit 18 unless `serve` saw that it encrypts.")] = False,
     json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
 ) -> None:
-    """Whether the server runs."""
+    """Whether the server is ready (it did a small job), busy (its cores are taken), hung, starting or stopped."""
     from jobs.errors import ServerUnavailable
     from jobs.settings import Settings
-    from jobs.spark import server
+    from jobs.spark import health, server
 
     settings = Settings()
-    state = "ready" if server.ready(settings) else "starting" if server.running(settings) else "stopped"
-    if proved and not (state == "ready" and server.proved(settings)):
+    state = health.state(settings)
+    if proved and not (state in ("ready", "busy") and server.proved(settings)):
         raise ServerUnavailable(f"The Spark server is {state}, not proved.", next_step="wait, or read its log")
     numbers = {"pid": server.running(settings) or None, "port": settings.spark_port}
     row = {"state": state, **(numbers if json else {k: v and str(v) for k, v in numbers.items()})}

@@ -25,9 +25,9 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
     """Write deliveries of all sources into the outboxes, and what to expect of them into synthetic/."""
+    from jobs.contributors.synthetic.generate import Parameters
+    from jobs.contributors.synthetic.generate import generate as make
     from jobs.settings import Settings
-    from jobs.synthetic.generate import Parameters
-    from jobs.synthetic.generate import generate as make
 
     parameters = Parameters(persons, months, first_month, seed, with_faults)
     report = make(Settings().root, parameters, _bar if sys.stderr.isatty() else None)

@@ -21,21 +21,21 @@ def up(
 
     Makes keys and databases that are missing. Deliveries are taken in as they arrive in HUB_HOME/outboxes.
     """
-    from jobs.serve import airflow, hub
+    from jobs.serve import airflow, servers
     from jobs.settings import Settings
 
     settings = Settings()
     if stop:
-        hub.end(settings)
+        servers.end(settings)
         show.say("Stopped.")
         return
-    hub.require_stopped(settings)
-    if made := hub.prepare(settings):
+    servers.require_stopped(settings)
+    if made := servers.prepare(settings):
         show.say(f"Made {len(made)} keys in {settings.keys}")
-    with hub.running(settings, show.say):
-        for line in hub.addresses(settings):
+    with servers.running(settings, show.say):
+        for line in servers.addresses(settings):
             show.say(line)
         show.say(f"Users      {', '.join(airflow.USERS)}; passwords in {airflow.passwords_file(settings)}")
         show.say(f"Outboxes   {settings.outboxes}")
         show.say("Ctrl-C stops everything.")
-        hub.serve(settings, show.say)
+        servers.serve(settings, show.say)

@@ -23,9 +23,9 @@ from jobs.intake.connectors import Connector, connect, is_safe_name
 from jobs.intake.landing import LANDING, QUARANTINE, EncryptedParquet, landed_name
 from jobs.intake.lines import Place
 from jobs.intake.manifest import FileEntry, Manifest, read_manifest, require_complete
-from jobs.intake.readers import MALFORMED, CsvFile, row_schema
+from jobs.intake.readers.csv import MALFORMED, CsvFile, row_schema
 from jobs.intake.seal import seal
-from jobs.pseudonymise.keys import read_public_key
+from jobs.keys import read_public_key
 from schemas.loader import load_source, load_table, load_tables
 
 Progress = Callable[[str, int, int], None]

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError
 from jobs.intake.landing import contributed_name, read_encrypted
-from jobs.intake.readers import ROW
-from jobs.pseudonymise.keys import read_private_key
+from jobs.intake.readers.csv import ROW
+from jobs.keys import read_private_key
 
 Place = dict[str, str | int]
 

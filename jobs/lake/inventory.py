@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from jobs.hub import Hub
 from jobs.lake import tables as lake
 from jobs.spark.session import safely
-from jobs.steps.hub import Hub
 from schemas.loader import load_source, omop_names, source_names
 
 

@@ -10,12 +10,12 @@ import re
 import secrets
 from typing import Any
 
-from catalogue.db import records
+from catalogue import db
 from jobs.errors import ConfigError, DisclosureRefused
+from jobs.hub import Hub
 from jobs.lake import tables as lake
 from jobs.lake.inventory import names
 from jobs.spark.session import safely
-from jobs.steps.hub import Hub
 from schemas.loader import load
 
 MOST_ROWS = 1000
@@ -36,7 +36,7 @@ def ask(hub: Hub, sql: str, *, released: bool = False) -> tuple[list[dict[str, A
     if not re.match(r"\s*(select|with)\b", sql, re.IGNORECASE) or ";" in sql.rstrip().rstrip(";"):
         raise ConfigError("One SELECT is asked for.", next_step="see `hub lake query --help`")
     salt = secrets.token_hex(16)
-    versions = records.current_release(hub.engine) if released else None
+    versions = db.current_release(hub.engine) if released else None
     used = [n for n in names() if re.search(_pattern(n), sql, re.IGNORECASE)]
     if not used:
         raise ConfigError("The question names no table of the lake.", next_step="`hub lake show` lists them")

@@ -14,10 +14,10 @@ from pyspark.sql.observation import Observation
 
 from jobs.delivery import DeliveryId, Subject
 from jobs.lake.layout import staging
+from jobs.rows.books import KEPT, STATUS
+from jobs.rows.exceptions import PLACE
+from jobs.rows.state import with_state
 from jobs.spark.session import safely
-from jobs.stage.books import KEPT, STATUS
-from jobs.stage.exceptions import PLACE
-from jobs.stage.rows import with_state
 from schemas.loader import Table
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from expectations.kinds import FROM_BOOKS
 from jobs.errors import QualityErrored
 from jobs.quality.rule import Rule
-from jobs.stage.books import KEPT, STATUS
+from jobs.rows.books import KEPT, STATUS
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

@@ -6,16 +6,12 @@ They are in English, need scripts and styles from public CDNs to look right, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from catalogue.db import records
 from jobs.errors import ConfigError, StorageError
 from jobs.quality.judge import Judged
 from jobs.quality.rules import all_rules
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 SITE = "quality"
 
@@ -51,12 +47,12 @@ def data_docs(tables: Judged, run: str, folder: Path) -> Path:
     return folder / "index.html"
 
 
-def recorded_counts(engine: Engine, subject: str) -> Judged:
-    """The rules and the recorded counts of every judged table of a subject.
+def judged(counts: Mapping[str, Mapping[str, tuple[int, int]]], subject: str) -> Judged:
+    """The rules of every table of a subject beside what was counted of it.
 
     Raises ``ConfigError`` when nothing was counted.
     """
-    rules, counts = all_rules(), records.get_counts(engine, subject)
     if not counts:
         raise ConfigError(f"Nothing was counted of {subject}.", next_step="see `hub quality list` for what was")
+    rules = all_rules()
     return {name: (rules.get(name, ()), of_table) for name, of_table in counts.items()}

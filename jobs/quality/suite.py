@@ -19,7 +19,7 @@ from jobs.quality.judge import error_class, judge, named, raised
 from jobs.quality.rule import Rule
 from jobs.quality.rules import load_rules
 from jobs.quality.verdict import Result, result
-from jobs.stage.books import STATUS
+from jobs.rows.books import STATUS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

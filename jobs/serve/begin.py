@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from jobs.errors import ConfigError
-from jobs.serve import demo, hub
+from jobs.serve import demo, servers
 from jobs.settings import FILE, NOT_IN_FILE, Settings
 
 HEAD = f"""\
@@ -68,4 +68,4 @@ def begin(settings: Settings) -> tuple[Path, list[str]]:
         ) from None
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(configuration())
-    return path, hub.prepare(settings)
+    return path, servers.prepare(settings)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jobs.errors import ConfigError, HubError
-from jobs.serve import airflow, hub
+from jobs.serve import airflow, servers
 from jobs.serve.display import Display
 from jobs.serve.memory import Peak
 from jobs.serve.rest import AirflowClient
@@ -81,28 +81,28 @@ def _holds_something(path: Path) -> bool:
 
 def run(settings: Settings, demo: Demo, *, headless: bool, keep: bool, minutes: float) -> int:
     """The whole demo. Exit status: 0 when every delivery reached the state that it should."""
-    from jobs.synthetic.generate import Parameters, check
+    from jobs.contributors.synthetic.generate import Parameters, check
 
     check(Parameters(**asdict(demo)))
-    hub.require_stopped(settings)
+    servers.require_stopped(settings)
     generate = make_room(settings, demo, keep=keep)
     with Display(live=False if headless else None) as display:
         display.say(
             f"{demo.persons:,} persons, {demo.months} months, seed {demo.seed}; everything lies in {settings.root}"
         )
-        hub.prepare(settings)
-        synth = hub.command(settings, "synth", "generate", *demo.options()) if generate else None
+        servers.prepare(settings)
+        synth = servers.command(settings, "synth", "generate", *demo.options()) if generate else None
         try:
-            with Peak(lambda: hub.sessions(settings)) as peak, hub.running(settings, display.say):
+            with Peak(lambda: servers.sessions(settings)) as peak, servers.running(settings, display.say):
                 if synth:
-                    hub.finish(settings, synth, "synth", "generate")
+                    servers.finish(settings, synth, "synth", "generate")
                     display.say(f"{len(read_expected(settings))} deliveries are in the outboxes; Airflow takes over")
                 status = _watch(settings, display, minutes)
                 peak.look()
                 display.say(f"Peak memory of everything together: {peak.bytes / GIB:.1f} GiB")
                 if not headless:
                     _invite(settings, display)
-                    hub.serve(settings, display.say)
+                    servers.serve(settings, display.say)
         finally:
             if synth and synth.poll() is None:
                 synth.terminate()
@@ -110,18 +110,18 @@ def run(settings: Settings, demo: Demo, *, headless: bool, keep: bool, minutes: 
 
 
 def _watch(settings: Settings, display: Display, minutes: float) -> int:
-    from catalogue.db import records
+    from catalogue import db
 
-    engine = records.open_engine(settings.database)
+    engine = db.open_engine(settings.database)
     expected = read_expected(settings)
     with AirflowClient(airflow.address(settings), "admin", airflow.passwords(settings)["admin"]) as client:
         if broken := client.import_errors():
             raise HubError(f"Airflow could not read {', '.join(broken)}.")
         watcher = Watcher(settings, engine, client)
         sight = _until_complete(watcher, expected, display.show, time.monotonic() + 60 * minutes)
-        verdicts = {r["subject"]: r["verdict"] for r in records.list_quality_runs(engine, latest=True)}
+        verdicts = {r["subject"]: r["verdict"] for r in db.list_quality_runs(engine, latest=True)}
         display.books(sight, expected, verdicts)
-        if release := records.current_release(engine):
+        if release := db.current_release(engine):
             verdict = verdicts.get(release.build, "")
             display.say(
                 f"Release {release.id}: {len(release.tables)} tables, {len(release.deliveries)} deliveries, {verdict}"
@@ -147,7 +147,7 @@ def _until_complete(watcher: Watcher, expected: list[Record], show: Callable[[Si
 
 def _invite(settings: Settings, display: Display) -> None:
     words = airflow.passwords(settings)
-    for line in hub.addresses(settings):
+    for line in servers.addresses(settings):
         display.say(line)
     display.say(f"           users: admin {words['admin']}   steward {words['steward']}   reader {words['reader']}")
     display.say("A delivery that is waiting asks its steward: Airflow, Browse, Required Actions, as the user steward.")

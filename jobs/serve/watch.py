@@ -88,9 +88,9 @@ class Watcher:
 
     def look(self) -> Sight:
         """The present; without Airflow's tasks while Airflow does not answer."""
-        from catalogue.db import records
+        from catalogue import db
 
-        release = records.current_release(self.engine)
+        release = db.current_release(self.engine)
         try:
             tasks = self._tasks()
             asked = any(t["state"] == "awaiting_input" for t in tasks)
@@ -98,11 +98,11 @@ class Watcher:
         except HubError:
             tasks, questions = [], ()
         sight = Sight(
-            deliveries=records.list_deliveries(self.engine),
+            deliveries=db.list_deliveries(self.engine),
             tasks=tasks,
             release=release.id if release else 0,
-            pending=len(records.pending_deliveries(self.engine)),
-            described=records.described_release(self.engine) or 0,
+            pending=len(db.pending_deliveries(self.engine)),
+            described=db.described_release(self.engine) or 0,
             questions=questions,
         )
         if sight.busy:

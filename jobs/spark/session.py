@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from jobs.errors import ConfigError, ConflictError, HubError, KeyRefused, ServerUnavailable, StorageError
 from jobs.settings import Settings
 from jobs.spark import server
+from jobs.spark.functions import KEY_CHECK, PSEUDONYM
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 RETRIES = 5
-PSEUDONYM = "hub_pseudonym"
-KEY_CHECK = "hub_key_check"
 CONFLICTS = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED")
 KEY_MARK = re.compile(r"HUB_KEY_[A-Z]+: [A-Za-z0-9 _.,-]+|GCM tag check failed|No keys available")
 CLASS_MARK = re.compile(r"\[([A-Z][A-Z0-9_.]+)\]")

@@ -6,14 +6,14 @@ from datetime import date
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import DeliveryId, Subject
+from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
 from jobs.lake.staged import StagedTable
+from jobs.rows.counted import content_of, content_sum
 from jobs.sources.protocol import load_filters
 from jobs.spark.session import safely
-from jobs.stage.counted import content_of, content_sum
-from jobs.steps.hub import Hub, Progress
 from jobs.steps.whole import released_beside
 from schemas.loader import load_omop, load_source
 
@@ -31,12 +31,12 @@ def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) ->
 
     ``again``: everything that is published, released or not, as after a change of the maps or of the harmonisation.
     """
-    pending = (records.published_deliveries if again else records.pending_deliveries)(hub.engine)
-    withdrawn = records.pending_withdrawals(hub.engine)  # of their months nothing is left: they are built as empty
+    pending = (db.published_deliveries if again else db.pending_deliveries)(hub.engine)
+    withdrawn = db.pending_withdrawals(hub.engine)  # of their months nothing is left: they are built as empty
     if not pending and not withdrawn:
         return {"build": 0, "deliveries": [], "next": "stop"}
-    number = records.start_build(hub.engine, pending, withdrawn=withdrawn, run=hub.run)
-    versions = records.source_versions(hub.engine)
+    number = db.start_build(hub.engine, pending, withdrawn=withdrawn, run=hub.run)
+    versions = db.source_versions(hub.engine)
     slices = {DeliveryId.parse(d).slice for d in (*pending, *withdrawn)}
     tell = progress or (lambda _: None)
     with safely("build"):
@@ -58,7 +58,7 @@ def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) ->
         "filtered": books,
         "words": _words({s for s, _ in slices}),
     }
-    records.set_build_detail(hub.engine, number, told)
+    db.set_build_detail(hub.engine, number, told)
     left_out = sum(sum(book["left_out"].values()) for book in books)
     answer = {"build": number, "deliveries": pending, "withdrawn": withdrawn, "slices": told["slices"]}
     return answer | {"losses": records_lost, "rows_left_out": left_out, "next": "gate"}
@@ -172,7 +172,7 @@ def _stage_tables(
 
 def _titles(hub: Hub) -> tuple[str, ...]:
     """Titles of the sources that take part."""
-    sources = {DeliveryId.parse(d).source for d in records.published_deliveries(hub.engine)}
+    sources = {DeliveryId.parse(d).source for d in db.published_deliveries(hub.engine)}
     return tuple(load_source(s).title.en for s in sorted(sources))
 
 
@@ -180,8 +180,8 @@ def _source_release(hub: Hub) -> date:
     """Day of the newest delivery that takes part, or took part when all were withdrawn: the same for every build of the
     same deliveries."""
     days: list[date] = []
-    for delivery in records.published_deliveries(hub.engine) or records.pending_withdrawals(hub.engine):
-        known = records.get_delivery(hub.engine, delivery)
+    for delivery in db.published_deliveries(hub.engine) or db.pending_withdrawals(hub.engine):
+        known = db.get_delivery(hub.engine, delivery)
         days += [e["at"].date() for e in (known["events"] if known else []) if e["state"] == "announced"]
     return max(days)
 
@@ -207,5 +207,5 @@ def _stage_table(hub: Hub, number: int, table: str, frame: DataFrame, beside: Da
     written = staged(name).read(hub.spark)
     number_of_rows = written.count()
     counts = counters.counts(rules, counted, written, rows=number_of_rows, beside=beside)
-    records.set_counts(hub.engine, Subject(build=number), name, counts)
+    db.set_counts(hub.engine, Subject(build=number), name, counts)
     return content_of(number_of_rows, counted)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import STATES, Subject, may_act, may_move
 from jobs.errors import ConfigError, QualityErrored, QualityRefused, UnexpectedState
+from jobs.hub import Hub
 from jobs.lake import tables as lake
 from jobs.quality.judge import judge_all
 from jobs.quality.rules import load_rules
 from jobs.quality.verdict import Result, in_words, overall
-from jobs.steps.hub import Hub
 from schemas.loader import load_source, omop_names
 
 Answer = dict[str, Any]
@@ -57,7 +57,7 @@ def decide(hub: Hub, subject: Subject, decision: str, who: str, reason: str, at:
         raise ConfigError("A decision is approve or reject.", next_step="say one of them")
     if subject.delivery and not may_move(state := _state(hub, subject), DECISIONS[decision], by="decide"):
         raise UnexpectedState(f"{subject} is {state}: nobody is asked.", next_step="run `hub delivery gate` first")
-    records.record_decision(hub.engine, subject, who, at or datetime.now(UTC), decision, reason)
+    db.record_decision(hub.engine, subject, who, at or datetime.now(UTC), decision, reason)
     if decision == "approve":
         _record(hub, subject, DECISIONS[decision], f"steward {who}")
     else:
@@ -67,7 +67,7 @@ def decide(hub: Hub, subject: Subject, decision: str, who: str, reason: str, at:
 
 def require_passed(hub: Hub, subject: Subject) -> None:
     """Raises unless the last verdict is passed, or a warning that a steward approved after it was given."""
-    judged = records.last_quality_run(hub.engine, subject)
+    judged = db.last_quality_run(hub.engine, subject)
     if judged and judged["verdict"] == "passed":
         return
     if judged and judged["verdict"] == "warning":
@@ -81,7 +81,7 @@ def require_passed(hub: Hub, subject: Subject) -> None:
 def _require_decidable(hub: Hub, subject: Subject, reason: str) -> None:
     if not reason.strip():
         raise ConfigError("A decision needs a reason.", next_step="say why in one sentence")
-    judged = records.last_quality_run(hub.engine, subject)
+    judged = db.last_quality_run(hub.engine, subject)
     verdict = judged["verdict"] if judged else "missing"
     if verdict != "warning":
         raise QualityRefused(f"The verdict on {subject} is {verdict}: there is nothing to approve.")
@@ -89,12 +89,12 @@ def _require_decidable(hub: Hub, subject: Subject, reason: str) -> None:
 
 def _judge(hub: Hub, subject: Subject) -> tuple[Answer, list[Result]]:
     """Judges every table of a subject in one process and stores each result: the answer, and what did not hold."""
-    counts = records.get_counts(hub.engine, subject)
+    counts = db.get_counts(hub.engine, subject)
     names = _tables(subject)
     judged = judge_all({name: (load_rules(name), counts.get(name, {})) for name in names})
     results = [r for name in names for r in judged[name]]
     verdict = str(overall(results))
-    run = records.add_quality_run(hub.engine, subject, [r.model_dump() for r in results], verdict, run=hub.run)
+    run = db.add_quality_run(hub.engine, subject, [r.model_dump() for r in results], verdict, run=hub.run)
     failed = [r for r in results if r.verdict != "passed"]
     answer = {
         "verdict": verdict,
@@ -135,20 +135,20 @@ def _identity(subject: Subject) -> Answer:
 def _state(hub: Hub, subject: Subject) -> str | None:
     """The state of a delivery. A build has none: it is there, or this raises ``UnexpectedState``."""
     if subject.delivery:
-        return records.delivery_state(hub.engine, subject.delivery)
-    records.build_deliveries(hub.engine, subject.build or 0)
+        return db.delivery_state(hub.engine, subject.delivery)
+    db.build_deliveries(hub.engine, subject.build or 0)
     return None
 
 
 def _record(hub: Hub, subject: Subject, state: str, reason: str) -> None:
     if subject.delivery:
-        records.record_event(hub.engine, subject.delivery, state, reason=reason, run=hub.run)
+        db.record_event(hub.engine, subject.delivery, state, reason=reason, run=hub.run)
 
 
 def _refuse(hub: Hub, subject: Subject, reason: str) -> None:
     """Rejects a staged delivery whole: its rows stay sealed in landing, what was staged is removed. A build that is not
     released is not seen by anybody: nothing of it changes."""
     if subject.delivery:
-        records.refuse_books(hub.engine, subject.delivery, reason)
+        db.refuse_books(hub.engine, subject.delivery, reason)
         _record(hub, subject, "rejected", reason)
         lake.remove_staged(hub.settings.lake, subject)

@@ -6,15 +6,15 @@ from typing import Any
 
 from pyspark.sql import functions as F
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import DeliveryId, Subject, may_act
 from jobs.errors import UnexpectedState
+from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
 from jobs.lake.staged import StagedTable
+from jobs.rows.exceptions import PLACE
 from jobs.spark.session import safely
-from jobs.stage.exceptions import PLACE
 from jobs.steps.gate import require_passed
-from jobs.steps.hub import Hub, Progress
 from jobs.steps.stage import staged_content
 from schemas.loader import Table, load_tables
 
@@ -23,13 +23,13 @@ def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) ->
     """Publishes a delivery that passed its gate. Every table's commit names the delivery and a sum of its rows: the
     same rows again change nothing, others (a rule or a contract was corrected) replace the month."""
     _ = hub.spark  # checks the keys before any data is read
-    state = records.delivery_state(hub.engine, delivery)
+    state = db.delivery_state(hub.engine, delivery)
     if not may_act("publish", state):
         raise UnexpectedState(f"{delivery} is {state}: it cannot be published.", next_step="run the steps before it")
     require_passed(hub, Subject(delivery))
-    newest = records.latest_published(hub.engine, delivery.source, delivery.period)
+    newest = db.latest_published(hub.engine, delivery.source, delivery.period)
     if newest and DeliveryId.parse(newest).version > delivery.version:
-        records.record_event(hub.engine, delivery, "superseded", reason=newest, run=hub.run)
+        db.record_event(hub.engine, delivery, "superseded", reason=newest, run=hub.run)
         return {"id": str(delivery), "period": delivery.period, "state": "superseded", "rows": 0}
 
     content = staged_content(hub, delivery)
@@ -42,9 +42,9 @@ def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) ->
         return name, version
 
     versions = dict(lake.at_once(publish_table, load_tables(delivery.source).values()))
-    (known,) = records.list_deliveries(hub.engine, delivery_id=str(delivery))
+    (known,) = db.list_deliveries(hub.engine, delivery_id=str(delivery))
     rows = {table: books["rows_published"] for table, books in known["tables"].items()}
-    records.record_event(hub.engine, delivery, "published", run=hub.run, detail={"versions": versions, "rows": rows})
+    db.record_event(hub.engine, delivery, "published", run=hub.run, detail={"versions": versions, "rows": rows})
     lake.remove_staged(hub.settings.lake, Subject(delivery))
     return {
         "id": str(delivery),

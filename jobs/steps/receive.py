@@ -7,14 +7,14 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import FIRST, OPEN, UNANNOUNCED, DeliveryId, may_act
 from jobs.errors import ContractRefused, HubError, Incomplete, KeyRefused, StorageError
+from jobs.hub import Hub
 from jobs.intake.arrivals import arrivals
 from jobs.intake.connectors import FolderOutbox
 from jobs.intake.manifest import declared, read_content
 from jobs.intake.pull import Progress, PullReport, pull
-from jobs.steps.hub import Hub
 from schemas.loader import source_names
 
 Answer = dict[str, Any]
@@ -31,7 +31,7 @@ def announce(
     that does not answer is told, and raises ``StorageError`` only when nothing was announced.
     """
     outbox = outbox_of(hub)
-    states = {d["id"]: d["state"] for d in records.list_deliveries(hub.engine)}
+    states = {d["id"]: d["state"] for d in db.list_deliveries(hub.engine)}
     there = [d for d in outbox.deliveries() if only is None or d.slice == only]
     for line in [*(outbox.strays() if only is None else ()), *_gaps(there, states)]:
         tell(line)
@@ -95,7 +95,7 @@ def _record(hub: Hub, delivery: DeliveryId, state: str, **event: Any) -> None:
     """Records the manifest as it is now, and the state of its delivery."""
     is_new = _record_manifest(hub, delivery)
     if state != FIRST or not is_new:
-        records.record_event(hub.engine, delivery, state, run=hub.run, **event)
+        db.record_event(hub.engine, delivery, state, run=hub.run, **event)
 
 
 def _record_manifest(hub: Hub, delivery: DeliveryId) -> bool:
@@ -105,7 +105,7 @@ def _record_manifest(hub: Hub, delivery: DeliveryId) -> bool:
         content = read_content(outbox_of(hub), delivery)
     except (ContractRefused, Incomplete):
         content = b""
-    return records.announce(hub.engine, delivery, declared(content), hashlib.sha256(content).hexdigest())
+    return db.announce(hub.engine, delivery, declared(content), hashlib.sha256(content).hexdigest())
 
 
 def choose(hub: Hub, source: str, period: str) -> DeliveryId:
@@ -113,10 +113,10 @@ def choose(hub: Hub, source: str, period: str) -> DeliveryId:
 
     Raises ``Incomplete`` when nothing of that month was announced or is in the outbox.
     """
-    known = records.list_deliveries(hub.engine, source=source, period=period)
+    known = db.list_deliveries(hub.engine, source=source, period=period)
     if not known:  # asked for by hand before the bell rang
         announce(hub, only=(source, period))
-        known = records.list_deliveries(hub.engine, source=source, period=period)
+        known = db.list_deliveries(hub.engine, source=source, period=period)
     if not known:
         raise Incomplete(
             f"No complete delivery of {source} for {period} is in the outbox.",
@@ -133,30 +133,30 @@ def receive(hub: Hub, delivery: DeliveryId, *, again: bool = False, progress: Pr
 
     A delivery with the same files as the published one is a duplicate; one older than the published one is superseded.
     """
-    state = records.delivery_state(hub.engine, delivery)
+    state = db.delivery_state(hub.engine, delivery)
     if not (again or may_act("pull", state)):
         return _answer(delivery, state or "unknown", "stop")
-    published = records.latest_published(hub.engine, delivery.source, delivery.period)
+    published = db.latest_published(hub.engine, delivery.source, delivery.period)
     if published and DeliveryId.parse(published).version > delivery.version:
-        records.record_event(hub.engine, delivery, "superseded", reason=published, run=hub.run)
+        db.record_event(hub.engine, delivery, "superseded", reason=published, run=hub.run)
         return _answer(delivery, "superseded", "stop")
     if state in UNANNOUNCED and not again:
         _announce_complete(hub, delivery)
     elif state == FIRST:
         _record_manifest(hub, delivery)  # it may have been replaced since
     report = _pull(hub, delivery, progress)
-    if not again and (same := records.same_content(
+    if not again and (same := db.same_content(
         hub.engine, delivery.source, delivery.period, [f.sha256 for f in report.files]
     )):  # fmt: skip
-        records.set_books(hub.engine, delivery, _all_rows(hub, delivery, "rows_duplicate"))
-        records.record_event(hub.engine, delivery, "duplicate", reason=same, run=hub.run)
+        db.set_books(hub.engine, delivery, _all_rows(hub, delivery, "rows_duplicate"))
+        db.record_event(hub.engine, delivery, "duplicate", reason=same, run=hub.run)
         shutil.rmtree(delivery.under(hub.settings.landing), ignore_errors=True)
         return _answer(delivery, "duplicate", "stop")
     files = [
         {"table": f.table, "file": f.file, "rows": f.rows, "malformed": f.malformed, "reasons": f.reasons}
         for f in report.files
     ]
-    records.record_event(hub.engine, delivery, "pulled", run=hub.run, detail={"files": files})
+    db.record_event(hub.engine, delivery, "pulled", run=hub.run, detail={"files": files})
     return _answer(delivery, "pulled", "stage") | {"rows_in": report.rows}
 
 
@@ -174,7 +174,7 @@ def _announce_complete(hub: Hub, delivery: DeliveryId) -> None:
 
 def _pull(hub: Hub, delivery: DeliveryId, progress: Progress | None) -> PullReport:
     settings = hub.settings
-    registered = records.key_check(hub.engine, "stage1")
+    registered = db.key_check(hub.engine, "stage1")
     if registered is None:
         raise KeyRefused("No stage-1 key is registered.", next_step="run `hub key init` or `hub key register`")
     try:
@@ -185,12 +185,12 @@ def _pull(hub: Hub, delivery: DeliveryId, progress: Progress | None) -> PullRepo
             quarantine=settings.quarantine,
             keys_public=settings.keys / "public",
             stage1_key=registered,
-            known=records.files_of_other_periods(hub.engine, delivery),
+            known=db.files_of_other_periods(hub.engine, delivery),
             progress=progress,
         )
     except Incomplete as error:
         said = {"said": str(error)}
-        records.record_event(hub.engine, delivery, "incomplete", reason=error.reason, run=hub.run, detail=said)
+        db.record_event(hub.engine, delivery, "incomplete", reason=error.reason, run=hub.run, detail=said)
         raise
     except (ContractRefused, KeyRefused) as error:
         if error.reason.startswith("stage1_key") or isinstance(error, ContractRefused):
@@ -200,14 +200,14 @@ def _pull(hub: Hub, delivery: DeliveryId, progress: Progress | None) -> PullRepo
 
 def reject(hub: Hub, delivery: DeliveryId, error: HubError) -> None:
     """Books the whole delivery as refused: what was received stays sealed, the lake is as it was."""
-    records.set_books(hub.engine, delivery, _all_rows(hub, delivery, error.reason))
+    db.set_books(hub.engine, delivery, _all_rows(hub, delivery, error.reason))
     said = {"said": str(error)}  # names of files, tables and columns, and counts
-    records.record_event(hub.engine, delivery, "rejected", reason=error.reason, run=hub.run, detail=said)
+    db.record_event(hub.engine, delivery, "rejected", reason=error.reason, run=hub.run, detail=said)
 
 
 def _all_rows(hub: Hub, delivery: DeliveryId, where: str) -> list[Answer]:
     """Books in which every declared row went to one place. A manifest may name a file twice: its rows are added up."""
-    known = records.get_delivery(hub.engine, delivery)
+    known = db.get_delivery(hub.engine, delivery)
     rows: dict[tuple[str, str], int] = {}
     for file in known["files"] if known else []:
         of = file["table"], file["name"]

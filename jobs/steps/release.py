@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import DeliveryId, Subject
 from jobs.harmonise.omop import event_names
+from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
 from jobs.lake.staged import StagedTable
 from jobs.spark.session import safely
 from jobs.steps.build import EVIDENCE, SLICES
 from jobs.steps.gate import require_passed
-from jobs.steps.hub import Hub, Progress
 from schemas.loader import omop_names
 
 Answer = dict[str, Any]
@@ -24,11 +24,11 @@ def release(hub: Hub, build: int, progress: Progress | None = None) -> Answer:
     keeps its version."""
     subject = Subject(build=build)
     require_passed(hub, subject)
-    deliveries = records.build_deliveries(hub.engine, build)
-    withdrawn = records.build_deliveries(hub.engine, build, withdrawn=True)
-    known = next((r for r in records.list_releases(hub.engine) if r.build == str(subject)), None)
+    deliveries = db.build_deliveries(hub.engine, build)
+    withdrawn = db.build_deliveries(hub.engine, build, withdrawn=True)
+    known = next((r for r in db.list_releases(hub.engine) if r.build == str(subject)), None)
     if known is None:
-        detail = records.build_detail(hub.engine, build)
+        detail = db.build_detail(hub.engine, build)
         _ = hub.spark  # checks the keys before any data is read
 
         def release_table(table: str) -> tuple[str, int]:
@@ -40,7 +40,7 @@ def release(hub: Hub, build: int, progress: Progress | None = None) -> Answer:
         versions = dict(detail["versions"]) | dict(lake.at_once(release_table, omop_names()))
         changed = [DeliveryId.parse(d).slice for d in (*deliveries, *withdrawn)]
         _keep_evidence(hub, build, lake.slices(changed))
-        number = records.add_release(hub.engine, versions, deliveries, build, withdrawn=withdrawn)
+        number = db.add_release(hub.engine, versions, deliveries, build, withdrawn=withdrawn)
     else:
         number, versions = known.id, known.tables
     lake.remove_staged(hub.settings.lake, subject)

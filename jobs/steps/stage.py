@@ -10,20 +10,20 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import DeliveryId, require_move
 from jobs.errors import UnexpectedState
+from jobs.hub import Hub, Progress
 from jobs.lake.sealed import read_landed, write_quarantined
 from jobs.lake.staged import StagedTable
 from jobs.quality import counters
 from jobs.quality.rules import load_rules
+from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, SETTLED, STATUS, Book, books_of, totals_of
+from jobs.rows.counted import content_of, content_sum, corrected, state_counters, state_counts
+from jobs.rows.exceptions import PLACE, to_exceptions
+from jobs.rows.state import with_state
+from jobs.rows.typed import typed
 from jobs.spark.session import safely
-from jobs.stage.books import DUPLICATE, KEPT, QUARANTINED, SETTLED, STATUS, Book, books_of, totals_of
-from jobs.stage.counted import content_of, content_sum, corrected, state_counters, state_counts
-from jobs.stage.exceptions import PLACE, to_exceptions
-from jobs.stage.rows import with_state
-from jobs.stage.typed import typed
-from jobs.steps.hub import Hub, Progress
 from jobs.steps.whole import published_beside
 from schemas.loader import Table, load, load_source, load_table, load_tables
 
@@ -33,7 +33,7 @@ Files = list[dict[str, Any]]
 def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> dict[str, Any]:
     """Stages every table of a pulled delivery, parents first, and records its books and the counts of its rules."""
     files = pulled_files(hub, delivery)
-    require_move(delivery, records.delivery_state(hub.engine, delivery), "staged")
+    require_move(delivery, db.delivery_state(hub.engine, delivery), "staged")
     _ = hub.spark  # checks the keys before any data is read
     books: list[Book] = []
     content: dict[str, str] = {}
@@ -45,8 +45,8 @@ def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> d
             received = [f for f in files if f["table"] == table.table]
             of_table, content[name] = _stage_table(hub, delivery, table, received)
             books += of_table
-    records.set_books(hub.engine, delivery, books)
-    records.record_event(hub.engine, delivery, "staged", run=hub.run, detail={"content": content})
+    db.set_books(hub.engine, delivery, books)
+    db.record_event(hub.engine, delivery, "staged", run=hub.run, detail={"content": content})
     totals = totals_of(books)
     return {
         "id": str(delivery),
@@ -69,7 +69,7 @@ def staged_content(hub: Hub, delivery: DeliveryId) -> dict[str, str]:
 
 
 def _last(hub: Hub, delivery: DeliveryId, state: str, step: str) -> dict[str, Any]:
-    known = records.get_delivery(hub.engine, delivery)
+    known = db.get_delivery(hub.engine, delivery)
     for event in reversed(known["events"] if known else []):
         if event["state"] == state:
             return dict(event["detail"])
@@ -104,7 +104,7 @@ def _stage_table(hub: Hub, delivery: DeliveryId, table: Table, files: Files) -> 
     shares = {state: (totals[state], totals["rows_in"]) for state in (QUARANTINED, DUPLICATE, SETTLED)}
     beside = published_beside(hub, delivery, table, rules, rows)
     counted = counters.counts(rules, counts, rows, shares, rows=totals[KEPT], beside=beside, key=table.key)
-    records.set_counts(hub.engine, delivery, name, counted)
+    db.set_counts(hub.engine, delivery, name, counted)
     return books, content_of(totals[KEPT], counts)
 
 

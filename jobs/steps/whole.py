@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jobs.delivery import DeliveryId
+from jobs.hub import Hub
 from jobs.lake import tables as lake
 from jobs.quality.counters import only_kept
 from jobs.quality.rule import Rule
-from jobs.steps.hub import Hub
 from schemas.loader import Table
 
 if TYPE_CHECKING:

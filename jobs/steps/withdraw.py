@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import DeliveryId, Subject, may_move
 from jobs.errors import ConfigError, ConflictError
+from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
-from jobs.steps.hub import Hub, Progress
 from schemas.loader import Table, load_tables
 
 Answer = dict[str, Any]
@@ -18,7 +18,7 @@ Answer = dict[str, Any]
 def plan(hub: Hub, delivery: DeliveryId) -> Answer:
     """What a withdrawal takes away: ``rows`` of the lake, ``published_at``. Raises ``ConfigError`` when the lake holds
     nothing of the delivery and it is not withdrawn already, or when it is on its way."""
-    known = records.get_delivery(hub.engine, delivery)
+    known = db.get_delivery(hub.engine, delivery)
     if known is None:
         raise ConfigError(f"{delivery} was never announced.", next_step="see `hub delivery list`")
     state, instead = known["state"], known["replaced_by"]
@@ -45,7 +45,7 @@ def withdraw(hub: Hub, delivery: DeliveryId, reason: str, progress: Progress | N
     if planned["state"] != "withdrawn":
         versions = _commit_all(hub, delivery, progress)
         detail = {"versions": versions, "rows": planned["rows"]}
-        records.record_event(hub.engine, delivery, "withdrawn", reason=reason.strip(), run=hub.run, detail=detail)
+        db.record_event(hub.engine, delivery, "withdrawn", reason=reason.strip(), run=hub.run, detail=detail)
     lake.remove_staged(hub.settings.lake, Subject(delivery))
     shutil.rmtree(delivery.under(hub.settings.landing), ignore_errors=True)
     return planned | {"state": "withdrawn"}

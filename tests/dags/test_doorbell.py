@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from catalogue.db import records
-from dags.lib import settled
+from catalogue import db
+from dags.lib import quiet
 from dags.lib.doorbell import Doorbell, unannounced
-from dags.lib.settled import Settled
+from dags.lib.quiet import Settled
 from dags.lib.watch import Watch
 from jobs.delivery import DeliveryId
 from jobs.settings import Settings
@@ -25,8 +25,8 @@ Deliver = Callable[..., Path]
 
 @pytest.fixture
 def engine(home: Settings) -> Engine:
-    engine = records.open_engine(home.database)
-    records.migrate(engine)
+    engine = db.open_engine(home.database)
+    db.migrate(engine)
     return engine
 
 
@@ -57,9 +57,9 @@ def deliver(home: Settings) -> Deliver:
 
 
 def announce(engine: Engine, name: str, *states: str) -> None:
-    records.announce(engine, name, {"files": []}, name)
+    db.announce(engine, name, {"files": []}, name)
     for state in states:
-        records.record_event(engine, name, state)
+        db.record_event(engine, name, state)
 
 
 def test_a_complete_delivery_is_news_until_it_is_announced(home: Settings, engine: Engine, deliver: Deliver) -> None:
@@ -75,9 +75,9 @@ def test_a_correction_waits_for_the_end_of_the_version_before(home: Settings, en
     deliver("dcir/2024-01/v2")
     announce(engine, "dcir/2024-01/v1")
     for state in ("pulled", "staged", "waiting", "approved"):
-        records.record_event(engine, "dcir/2024-01/v1", state)
+        db.record_event(engine, "dcir/2024-01/v1", state)
         assert Doorbell().look(home.outboxes, engine) == frozenset(), state
-    records.record_event(engine, "dcir/2024-01/v1", "published")
+    db.record_event(engine, "dcir/2024-01/v1", "published")
     assert Doorbell().look(home.outboxes, engine) == {"dcir/2024-01/v2"}
 
 
@@ -153,7 +153,7 @@ def test_a_fault_does_not_silence_the_bell(
     async def mended() -> list[dict[str, int]]:
         task = asyncio.create_task(rings(Doorbell(every=0.2, again=60), 4))
         await asyncio.sleep(1)
-        await asyncio.to_thread(records.migrate, records.open_engine(f"sqlite:///{home.root / 'other.db'}"))
+        await asyncio.to_thread(db.migrate, db.open_engine(f"sqlite:///{home.root / 'other.db'}"))
         return await task
 
     assert asyncio.run(mended()) == [{"waiting": 1}]
@@ -176,7 +176,7 @@ def test_a_build_waits_until_nothing_is_under_way(home: Settings, engine: Engine
     published(engine, "dcir/2024-01/v1")
     announce(engine, "ville/2024-01/v1", "pulled")
     assert [bell.look(home.outboxes, engine) for _ in range(3)] == [frozenset()] * 3
-    records.record_event(engine, "ville/2024-01/v1", "rejected")
+    db.record_event(engine, "ville/2024-01/v1", "rejected")
     deliver("dcir/2024-01/v2")
     assert [bell.look(home.outboxes, engine) for _ in range(3)] == [frozenset()] * 3, "a correction is at the door"
     published(engine, "dcir/2024-01/v2")
@@ -187,12 +187,12 @@ def test_a_build_waits_until_nothing_is_under_way(home: Settings, engine: Engine
 def test_a_build_follows_a_withdrawal_of_what_was_released(home: Settings, engine: Engine) -> None:
     bell = Settled()
     published(engine, "dcir/2024-01/v1", "dcir/2024-02/v1")
-    records.add_release(engine, {}, ["dcir/2024-01/v1"], 1)
+    db.add_release(engine, {}, ["dcir/2024-01/v1"], 1)
     assert [bell.look(home.outboxes, engine) for _ in range(2)][-1] == {"dcir/2024-02/v1"}
     for name in ("dcir/2024-01/v1", "dcir/2024-02/v1"):  # nobody ever saw the second one
-        records.record_event(engine, name, "withdrawn", reason="sent by mistake")
+        db.record_event(engine, name, "withdrawn", reason="sent by mistake")
     assert [bell.look(home.outboxes, engine) for _ in range(2)][-1] == {"dcir/2024-01/v1 withdrawn"}
-    records.add_release(engine, {}, [], 2, withdrawn=["dcir/2024-01/v1"])
+    db.add_release(engine, {}, [], 2, withdrawn=["dcir/2024-01/v1"])
     assert bell.look(home.outboxes, engine) == frozenset()
 
 
@@ -208,9 +208,9 @@ def test_a_build_waits_for_no_steward_and_not_for_ever(
     assert [begun_anew.look(home.outboxes, engine) for _ in range(3)][-1] == frozenset()
     assert Settled(patience=-1).look(home.outboxes, engine) == {"dcir/2024-01/v1"}
     states = {"ville/2024-02/v1": "pulled"}
-    assert settled.under_way(engine, states)
-    monkeypatch.setattr(settled, "STILL", timedelta(0))
-    assert not settled.under_way(engine, states)
+    assert quiet.under_way(engine, states)
+    monkeypatch.setattr(quiet, "STILL", timedelta(0))
+    assert not quiet.under_way(engine, states)
 
 
 def test_a_build_is_rung_for_once_and_for_what_comes_after(
@@ -226,4 +226,4 @@ def test_a_build_is_rung_for_once_and_for_what_comes_after(
         return await task
 
     assert asyncio.run(both()) == [{"waiting": 1}, {"waiting": 2}]
-    assert Settled().serialize()[0] == "dags.lib.settled.Settled"
+    assert Settled().serialize()[0] == "dags.lib.quiet.Settled"

@@ -18,8 +18,8 @@ import pytest
 
 from jobs.delivery import Subject
 from jobs.errors import HubError
+from jobs.hub import Hub
 from jobs.settings import Settings
-from jobs.steps.hub import Hub
 
 PERSONS, MONTHS = 600, 2
 
@@ -42,9 +42,9 @@ class World:
 
     @property
     def deliveries(self) -> dict[str, dict[str, Any]]:
-        from catalogue.db import records
+        from catalogue import db
 
-        return {d["id"]: d for d in records.list_deliveries(self.hub().engine)}
+        return {d["id"]: d for d in db.list_deliveries(self.hub().engine)}
 
     def versions(self) -> dict[str, int]:
         """The Delta version of every table, read from the file names of its log."""
@@ -89,11 +89,11 @@ def build_and_release(world: World, hub: Hub | None = None) -> dict[str, Any]:
 
 def describe(hub: Hub) -> dict[str, int]:
     """Makes the figures of the current release."""
-    from catalogue.db import records
-    from jobs.describe.describe import describe as figures
+    from catalogue import db
     from jobs.lake import tables as lake
+    from jobs.steps.describe import describe as figures
 
-    release = records.current_release(hub.engine)
+    release = db.current_release(hub.engine)
     assert release
     return figures(
         hub.engine,
@@ -105,9 +105,9 @@ def describe(hub: Hub) -> dict[str, int]:
 @pytest.fixture(scope="session")
 def world(spark_hub: Settings) -> World:
     """A hub that was driven to its end once: 600 persons, 2 months, all planted faults, one release."""
+    from jobs.contributors.synthetic.generate import Parameters, generate
+    from jobs.serve.custody import initialise
     from jobs.spark import selftest
-    from jobs.steps.keys import initialise
-    from jobs.synthetic.generate import Parameters, generate
 
     made = World(spark_hub)
     generate(spark_hub.root, Parameters(persons=PERSONS, months=MONTHS))
@@ -148,7 +148,7 @@ def copy_of(world: World, home: Path) -> World:
 @pytest.fixture(scope="session")
 def sound(spark_hub: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two months of sound deliveries of few persons, in the outboxes of a home that nobody drives."""
-    from jobs.synthetic.generate import Parameters, generate
+    from jobs.contributors.synthetic.generate import Parameters, generate
 
     home = tmp_path_factory.mktemp("sound")
     (home / "keys").symlink_to(spark_hub.keys)
@@ -159,7 +159,7 @@ def sound(spark_hub: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture
 def small(spark_hub: Settings, sound: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., World]:
     """Makes an empty hub with the sound deliveries of these sources in its outboxes, on the shared server."""
-    from jobs.steps.keys import initialise
+    from jobs.serve.custody import initialise
 
     def make(*sources: str, registered: bool = True) -> World:
         home = tmp_path_factory.mktemp("small")

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import OPEN, DeliveryId
+from jobs.hub import Hub
 from jobs.settings import Settings
-from jobs.steps.hub import Hub
 from jobs.steps.withdraw import plan
 
 HUB = Hub(Settings())
@@ -35,12 +35,12 @@ def mark(delivery: str, name: str) -> str:
 
 
 def pull(_s: str, source: str, _p: str, period: str, *_: str) -> Answer:
-    known = [d for d in records.list_deliveries(HUB.engine, source, period) if d["state"] in OPEN]
+    known = [d for d in db.list_deliveries(HUB.engine, source, period) if d["state"] in OPEN]
     if not known:
         return {"id": "", "next": "stop"}
     delivery = known[0]["id"]
     state = "duplicate" if mark(delivery, "duplicate") else "pulled"
-    records.record_event(HUB.engine, delivery, state, run=HUB.run)
+    db.record_event(HUB.engine, delivery, state, run=HUB.run)
     return {"id": delivery, "state": state, "next": "stage" if state == "pulled" else "stop"}
 
 
@@ -48,21 +48,21 @@ def stage(delivery: str) -> Answer:
     time.sleep(float(mark(delivery, "slow") or 0))
     if code := mark(delivery, "exit"):
         if code == "11":
-            records.record_event(HUB.engine, delivery, "rejected", reason="contract", run=HUB.run)
+            db.record_event(HUB.engine, delivery, "rejected", reason="contract", run=HUB.run)
         raise SystemExit(int(code))
-    records.record_event(HUB.engine, delivery, "staged", run=HUB.run)
+    db.record_event(HUB.engine, delivery, "staged", run=HUB.run)
     return {"id": delivery}
 
 
 def gate(delivery: str) -> Answer:
     verdict = mark(delivery, "verdict") or "passed"
     rules = [] if verdict == "passed" else [{**RULE, "violated": 3, "denominator": 50}]
-    records.add_quality_run(HUB.engine, delivery, rules, verdict, run=HUB.run)
+    db.add_quality_run(HUB.engine, delivery, rules, verdict, run=HUB.run)
     if verdict in ("critical", "errored"):
-        records.record_event(HUB.engine, delivery, "rejected", reason="quality", run=HUB.run)
+        db.record_event(HUB.engine, delivery, "rejected", reason="quality", run=HUB.run)
         raise SystemExit({"critical": 12, "errored": 13}[verdict])
     if verdict == "warning":
-        records.record_event(HUB.engine, delivery, "waiting", reason="quality", run=HUB.run)
+        db.record_event(HUB.engine, delivery, "waiting", reason="quality", run=HUB.run)
     failed = {"critical": 0, "warning": len(rules), "info": 0}
     names = [f"{r['table']}: {r['rule']} (3 of 50)" for r in rules]
     report = f"{HUB.settings.steward_address}/en/quality/{delivery}"
@@ -70,34 +70,34 @@ def gate(delivery: str) -> Answer:
 
 
 def publish(delivery: str) -> Answer:
-    records.record_event(HUB.engine, delivery, "published", run=HUB.run)
+    db.record_event(HUB.engine, delivery, "published", run=HUB.run)
     return {"id": delivery, "period": delivery.split("/")[1], "rows": 50, "versions": {"dcir/er_prs_f": 1}}
 
 
 def withdraw(delivery: str, reason: str, _yes: str) -> Answer:
     planned = plan(HUB, DeliveryId.parse(delivery))
-    records.record_event(
+    db.record_event(
         HUB.engine, delivery, "withdrawn", reason=reason.removeprefix("--reason="), run=HUB.run, detail={"versions": {}}
     )
     return planned | {"published_at": None, "state": "withdrawn"}
 
 
 def build(*_: str) -> Answer:
-    pending, withdrawn = records.pending_deliveries(HUB.engine), records.pending_withdrawals(HUB.engine)
+    pending, withdrawn = db.pending_deliveries(HUB.engine), db.pending_withdrawals(HUB.engine)
     if not pending and not withdrawn:
         return {"build": 0, "deliveries": [], "next": "stop"}
-    number = records.start_build(HUB.engine, pending, withdrawn=withdrawn, run=HUB.run)
+    number = db.start_build(HUB.engine, pending, withdrawn=withdrawn, run=HUB.run)
     return {"build": number, "deliveries": pending, "next": "gate"}
 
 
 def gate_build(number: str) -> Answer:
-    records.add_quality_run(HUB.engine, f"build/{number}", [], "passed", run=HUB.run)
+    db.add_quality_run(HUB.engine, f"build/{number}", [], "passed", run=HUB.run)
     return {"build": int(number), "verdict": "passed"}
 
 
 def release(number: str) -> Answer:
-    brought, withdrawn = (records.build_deliveries(HUB.engine, int(number), withdrawn=w) for w in (False, True))
-    made = records.add_release(HUB.engine, {"omop/person": 1}, brought, int(number), withdrawn=withdrawn)
+    brought, withdrawn = (db.build_deliveries(HUB.engine, int(number), withdrawn=w) for w in (False, True))
+    made = db.add_release(HUB.engine, {"omop/person": 1}, brought, int(number), withdrawn=withdrawn)
     return {"release": made, "build": int(number)}
 
 

@@ -21,11 +21,11 @@ import psutil
 import pytest
 from sqlalchemy import Engine
 
-from catalogue.db import records
-from catalogue.db.published import Release
+from catalogue import db
+from catalogue.db.releases import Release
 from jobs.delivery import DeliveryId
 from jobs.errors import HubError
-from jobs.serve import airflow, hub, processes
+from jobs.serve import airflow, processes, servers
 from jobs.serve.rest import AirflowClient
 from jobs.settings import CHECKOUT, Settings
 from schemas.loader import load_source
@@ -70,7 +70,7 @@ class Live:
         (folder / ".part").rename(folder / "manifest.json")
 
     def state(self, delivery: str) -> str | None:
-        return records.delivery_state(self.engine, delivery)
+        return db.delivery_state(self.engine, delivery)
 
     def run(self, source: str, month: str) -> dict[str, Any] | None:
         """The last run of a source's month."""
@@ -132,26 +132,26 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(airflow, "CHECKOUT", code)
-        hub.prepare(settings)
+        servers.prepare(settings)
         airflow.prepare(settings)
-        servers = hub.servers(settings)
+        running = servers.servers(settings)
         words = airflow.passwords(settings)
         base = airflow.address(settings)
         try:
-            for server in servers:
+            for server in running:
                 processes.start(server, settings)
-            processes.wait(servers, settings, seconds=SECONDS)
+            processes.wait(running, settings, seconds=SECONDS)
             with (
                 AirflowClient(base, "admin", words["admin"]) as admin,
                 AirflowClient(base, "steward", words["steward"]) as steward,
             ):
-                found = Live(settings, records.open_engine(settings.database), admin, steward)
+                found = Live(settings, db.open_engine(settings.database), admin, steward)
                 until(lambda: len(admin.dag_ids()) == 6, "every DAG")
                 put_out_everything(found)
                 yield found
         finally:
-            processes.stop(hub.pid_files(settings))
-    assert hub.sessions(settings) == []
+            processes.stop(servers.pid_files(settings))
+    assert servers.sessions(settings) == []
 
 
 def put_out_everything(live: Live) -> None:
@@ -168,7 +168,7 @@ def put_out_everything(live: Live) -> None:
 
 
 def test_a_burst_is_announced_whole_one_version_of_a_month_at_a_time(live: Live) -> None:
-    until(lambda: len(records.list_deliveries(live.engine)) >= 8, "every first version")
+    until(lambda: len(db.list_deliveries(live.engine)) >= 8, "every first version")
     assert live.admin.import_errors() == []
 
 
@@ -178,7 +178,7 @@ def test_a_clean_delivery_is_published_built_released_and_described(live: Live) 
     assert run["tasks"]["publish"] == "success"
     assert run["tasks"]["ask_steward"] == "skipped"
     assert live.state("dcir/2024-01/v1") == "published"
-    release = until(lambda: records.current_release(live.engine), "a release")
+    release = until(lambda: db.current_release(live.engine), "a release")
     assert {"dcir/2024-01/v1", "ville/2024-02/v2"} <= set(release.deliveries), "one build for the burst"
     until(lambda: (live.settings.root / "described-1").exists(), "the description")
 
@@ -194,7 +194,7 @@ def test_approve_publishes_and_only_a_steward_may(live: Live) -> None:
     assert run["state"] == "success"
     assert run["tasks"]["publish"] == "success"
     assert live.state("dcir/2024-02/v1") == "published"
-    decision = records.list_decisions(live.engine, "dcir/2024-02/v1")[0]
+    decision = db.list_decisions(live.engine, "dcir/2024-02/v1")[0]
     assert (decision["who"], decision["decision"], decision["reason"]) == (
         "steward",
         "approve",
@@ -210,7 +210,7 @@ def test_reject_publishes_nothing_and_the_run_is_green(live: Live) -> None:
     assert run["tasks"]["record_decision"] == "success"
     assert run["tasks"]["publish"] == "skipped"
     assert live.state("dcir/2024-03/v1") == "rejected"
-    assert [d["decision"] for d in records.list_decisions(live.engine, "dcir/2024-03/v1")] == ["reject"]
+    assert [d["decision"] for d in db.list_decisions(live.engine, "dcir/2024-03/v1")] == ["reject"]
 
 
 def test_an_answer_without_a_reason_changes_nothing_and_can_be_asked_again(live: Live) -> None:
@@ -339,7 +339,7 @@ def test_a_burst_made_few_builds_and_one_that_finds_nothing_is_green(live: Live)
 
 def test_a_month_is_withdrawn_by_a_form_and_leaves_the_next_release(live: Live) -> None:
     name = "pmsi_mco/2023-11/v1"
-    until(lambda: name in (records.current_release(live.engine) or Release(0, datetime.now(UTC), "")).deliveries, name)
+    until(lambda: name in (db.current_release(live.engine) or Release(0, datetime.now(UTC), "")).deliveries, name)
     with pytest.raises(HubError, match="4"):
         live.admin.trigger("withdraw_delivery", conf={"delivery": name})
     unknown = {"delivery": "pmsi_mco/2020-01/v1", "reason": "sent by mistake"}
@@ -351,11 +351,11 @@ def test_a_month_is_withdrawn_by_a_form_and_leaves_the_next_release(live: Live) 
     assert tasks == {
         "check": "success", "withdraw_pmsi_mco": "success", "withdraw_dcir": "skipped", "withdraw_ville": "skipped",
     }  # fmt: skip
-    found = records.get_delivery(live.engine, name)
+    found = db.get_delivery(live.engine, name)
     assert found
     assert (found["state"], found["reason"]) == ("withdrawn", "--sent by mistake")
-    until(lambda: records.pending_withdrawals(live.engine) == [], "the release without it")
-    released = records.current_release(live.engine)
+    until(lambda: db.pending_withdrawals(live.engine) == [], "the release without it")
+    released = db.current_release(live.engine)
     assert released
     assert name not in released.deliveries
     assert "pmsi_mco/2023-12/v1" in released.deliveries

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import ConflictError, ServerUnavailable
 from jobs.lake import tables as lake
@@ -133,7 +133,7 @@ class TestVersions:
         assert found[str(third)]["reason"] == str(second)
         assert self.stays(world) == found[str(second)]["tables"]["t_mcoaab"]["rows_published"]
         assert self.stays(world) == found[str(first)]["tables"]["t_mcoaab"]["rows_published"] - 1
-        assert records.published_deliveries(world.hub().engine) == [str(second)]
+        assert db.published_deliveries(world.hub().engine) == [str(second)]
         assert world.versions()["source/pmsi_mco/t_mcoaab"] == 1
 
     def test_an_original_that_comes_after_its_correction_is_superseded(self, small: Callable[..., World]) -> None:
@@ -158,7 +158,7 @@ def test_a_month_taken_in_again_under_a_mended_rule_is_replaced(
     """Only the tables whose rows differ get a new version, and the next build takes the month in again."""
     from pyspark.sql import functions as F
 
-    from jobs.stage import typed as rules
+    from jobs.rows import typed as rules
 
     world, delivery = small("pmsi_mco"), DeliveryId("pmsi_mco", MONTH, 1)
     shutil.rmtree(delivery.under(world.settings.outboxes).parent.parent / "2024-02")
@@ -173,9 +173,9 @@ def test_a_month_taken_in_again_under_a_mended_rule_is_replaced(
     receive.announce(world.hub())
     first = again()
     engine = world.hub().engine
-    records.add_release(engine, first["versions"], [delivery], 1)
+    db.add_release(engine, first["versions"], [delivery], 1)
     assert again()["versions"] == first["versions"]
-    assert records.pending_deliveries(engine) == []
+    assert db.pending_deliveries(engine) == []
 
     lawful = rules.value
 
@@ -189,7 +189,7 @@ def test_a_month_taken_in_again_under_a_mended_rule_is_replaced(
         changed = again()["versions"]
     assert changed == first["versions"] | {"pmsi_mco/t_mcoaaa": 1}
     assert len(set(rows_of(world, "pmsi_mco/t_mcoaaa")) - set(before)) == 1
-    assert records.pending_deliveries(engine) == [str(delivery)]
+    assert db.pending_deliveries(engine) == [str(delivery)]
 
 
 class TestAtOnce:
@@ -324,7 +324,7 @@ class TestKilledServer:
             assert frame.count() == book["rows_published"], table
 
         self.dies(spark_hub, lambda progress: build.build(hub, progress), at=3)
-        assert records.current_release(hub.engine) is None
+        assert db.current_release(hub.engine) is None
         assert not (world.settings.lake / "omop").exists()
         hub = world.hub()
         built = build.build(hub)

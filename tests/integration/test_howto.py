@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from catalogue.db import records
+from catalogue import db
 from jobs.settings import CHECKOUT
 from tests.integration.conftest import World
 
@@ -81,7 +81,7 @@ def test_the_tests_of_the_contracts_take_the_new_source_in(copy: Path) -> None:
     said = run(copy, "pytest", "-q", "-p", "no:cacheprovider", "-rA", *(f"tests/unit/{t}" for t in tests))
     assert "test_every_contract_has_a_source_that_keeps_it[deces]" in said
     assert "test_quarantine_first_warns_then_refuses[deces-certificat]" in said
-    menu = "from jobs.docs import reference, site; reference.write(site.DOCS); print(site.with_menu({}))"
+    menu = "from docs.tools import reference, site; reference.write(site.DOCS); print(site.with_menu({}))"
     menu = menu.format("(site.CONFIGURATION).read_text()")
     (copy / "menu.py").write_text(menu, "utf-8")
     assert "- deces: reference/contracts/deces.md" in run(copy, "menu")
@@ -105,7 +105,7 @@ def test_a_delivery_of_the_new_source_reaches_omop(copy: Path, small: Callable[.
     assert (book["table"], book["rows"], book["stay"]) == ("deces/certificat", 3, 2)
     assert [(r["filter"], r["rows"]) for r in book["left_out"]] == [("no_year_of_birth", 1)]
     assert shown["losses"] == []
-    release = records.current_release(world.hub().engine)
+    release = db.current_release(world.hub().engine)
     assert release and release.deliveries == ("deces/2024-01/v1",)
     lake = json.loads(run(copy, "jobs.cli", "lake", "show", "--json", **environment))
     rows = {found["table"]: found["rows"] for found in lake}

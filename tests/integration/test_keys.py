@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from catalogue.db import records
+from catalogue import db
+from jobs import keys
 from jobs.delivery import DeliveryId
 from jobs.errors import KeyRefused
-from jobs.pseudonymise import keys
+from jobs.hub import SERVER_KEYS, Hub
+from jobs.serve.custody import initialise
 from jobs.settings import Settings
 from jobs.spark import server, session
 from jobs.steps import receive, stage
-from jobs.steps.hub import SERVER_KEYS, Hub
-from jobs.steps.keys import initialise
 from tests.conftest import free_port
 from tests.integration.conftest import World, settings_like, start_again
 
@@ -104,7 +104,7 @@ class TestAServerWithOtherKeys:
                 if path.suffix == ".pem"
                 else keys.check_value(keys.read_key(path))
             )
-            records.register_key(hub.engine, f"{purpose}-1", purpose, check)
+            db.register_key(hub.engine, f"{purpose}-1", purpose, check)
         return hub
 
     def test_its_own_hub_is_served(self, other: Settings, spark_hub: Settings, tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from catalogue.db import records
+from catalogue import db
+from jobs.contributors.synthetic.deliveries import MANIFEST, declare
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import QualityRefused
 from jobs.lake import tables as lake
 from jobs.steps import build, gate, publish, release
-from jobs.synthetic.deliveries import MANIFEST, declare
 from tests.deliveries import Rows, rewrite
 from tests.integration.conftest import World, build_and_release, take_in
 
@@ -27,7 +27,7 @@ def outbox(world: World, source: str, period: str) -> Path:
 
 def results(world: World, subject: str) -> dict[str, tuple[str, int, int]]:
     """{rule: (verdict, violated, denominator)} of the last quality run."""
-    run = records.last_quality_run(world.hub().engine, Subject.parse(subject))
+    run = db.last_quality_run(world.hub().engine, Subject.parse(subject))
     assert run
     return {r["rule"]: (r["verdict"], r["violated"], r["denominator"]) for r in run["results"]}
 

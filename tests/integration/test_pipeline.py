@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import HubError, QualityRefused
+from jobs.hub import Hub
 from jobs.lake import tables as lake
 from jobs.lake.inventory import names
 from jobs.steps import build, gate, publish, receive, release, stage
-from jobs.steps.hub import Hub
 from schemas.loader import omop_names
 from tests.deliveries import Rows, rewrite
 from tests.integration.conftest import World, build_and_release, describe, take_in
@@ -30,7 +30,7 @@ BOOKS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "row
 
 def released(hub: Hub, table: str) -> Any:
     """The table as readers of the current release see it."""
-    current = records.current_release(hub.engine)
+    current = db.current_release(hub.engine)
     assert current
     return lake.read(hub.spark, lake.path(hub.settings.lake, table), current.tables[table])
 
@@ -78,7 +78,7 @@ def test_every_delivery_ends_in_its_state_with_its_books(world: World) -> None:
 def test_books_agree_per_table_and_balance_per_file(world: World) -> None:
     engine = world.hub().engine
     for wanted in world.read("expected"):
-        known = records.get_delivery(engine, wanted["id"])
+        known = db.get_delivery(engine, wanted["id"])
         assert known
         assert known["tables"] == wanted["tables"], wanted["id"]
         for book in known["books"]:
@@ -109,7 +109,7 @@ def test_the_books_of_the_filters_begin_where_those_of_the_deliveries_end(world:
             published |= {
                 (f"{d['source']}/{table}", d["period"]): book["rows_published"] for table, book in d["tables"].items()
             }
-    books = records.filter_books(world.hub().engine, 1)
+    books = db.filter_books(world.hub().engine, 1)
     assert {(b["table"], b["period"]): b["rows"] for b in books} == {at: rows for at, rows in published.items() if rows}
     for book in books:
         assert book["rows"] == book["stay"] + sum(reason["rows"] for reason in book["left_out"])
@@ -131,24 +131,24 @@ def test_persons_link_across_sources(world: World) -> None:
 
 def test_the_release_names_every_table_and_is_described(world: World) -> None:
     hub = world.hub()
-    current = records.current_release(hub.engine)
+    current = db.current_release(hub.engine)
     assert current
     assert set(current.tables) == set(names())
     assert {n: current.tables[n] for n in names()} == {
         n: (lake.last_commit(hub.spark, lake.path(hub.settings.lake, n)) or (None,))[0] for n in names()
     }
-    assert records.described_release(hub.engine) == current.id
+    assert db.described_release(hub.engine) == current.id
     assert dict(world.answers)["describe"]["figures"] > 100
 
 
 def test_every_table_has_the_contracts_rules_judged(world: World) -> None:
     engine = world.hub().engine
     for d in world.deliveries.values():
-        judged = records.last_quality_run(engine, d["id"])
+        judged = db.last_quality_run(engine, d["id"])
         if d["state"] in ("published", "waiting"):
             assert judged
             assert judged["verdict"] == ("warning" if d["state"] == "waiting" else "passed"), d["id"]
-    found = records.last_quality_run(engine, "build/1")
+    found = db.last_quality_run(engine, "build/1")
     assert found
     assert found["verdict"] == "passed"
 
@@ -170,7 +170,7 @@ def test_every_step_again_changes_nothing(world: World) -> None:
     assert describe(hub) == dict(world.answers)["describe"]
     assert world.versions() == before
     assert world.deliveries == deliveries
-    assert len(records.list_releases(hub.engine)) == 1
+    assert len(db.list_releases(hub.engine)) == 1
 
 
 def test_a_published_delivery_taken_in_again_changes_no_table(world: World) -> None:
@@ -248,4 +248,4 @@ def test_building_month_by_month_with_a_correction_equals_one_build_of_everythin
     assert gate.gate(hub, Subject(build=again["build"]))["verdict"] == "passed"
     release.release(hub, again["build"])
     assert sums(hub, omop_names()) == by_month
-    assert len(records.list_releases(hub.engine)) == 3
+    assert len(db.list_releases(hub.engine)) == 3

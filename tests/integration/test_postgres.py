@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import Engine, text
 
-from catalogue.db import records
+from catalogue import db
 from tests.unit.test_records import RecordsSuite
 
 
@@ -76,8 +76,8 @@ def cluster() -> Iterator[str]:
         url = f"postgresql://hub@/{{name}}?host={quote(str(home))}"
         _wait_until_ready(url)
         _execute(url, "create database template_hub")
-        engine = records.open_engine(url.format(name="template_hub"))
-        records.migrate(engine)
+        engine = db.open_engine(url.format(name="template_hub"))
+        db.migrate(engine)
         engine.dispose()
         yield url
     finally:
@@ -99,7 +99,7 @@ def _wait_until_ready(url: str) -> None:
 
 
 def _execute(url: str, statement: str) -> None:
-    engine = records.open_engine(url.format(name="postgres"))
+    engine = db.open_engine(url.format(name="postgres"))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(statement))
     engine.dispose()
@@ -110,7 +110,7 @@ class TestPostgres(RecordsSuite):
     def engine(self, cluster: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
         name = f"hub_{abs(hash(request.node.nodeid))}"
         _execute(cluster, f"create database {name} template template_hub")
-        engine = records.open_engine(cluster.format(name=name))
+        engine = db.open_engine(cluster.format(name=name))
         yield engine
         engine.dispose()
         _execute(cluster, f"drop database {name} with (force)")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import ConfigError, ConflictError, StorageError
 from jobs.lake import tables as lake
@@ -30,7 +30,7 @@ def lines(world: World, name: str, version: int | None = None) -> list[tuple[Any
 
 def released(world: World) -> dict[str, list[tuple[Any, ...]]]:
     """The OMOP tables that readers see. Without the table that says on which day a database was made."""
-    current = records.current_release(world.hub().engine)
+    current = db.current_release(world.hub().engine)
     assert current
     names = [f"omop/{t}" for t in omop_names() if t != "cdm_source"]
     return {name: lines(world, name, current.tables[name]) for name in names}
@@ -72,7 +72,7 @@ def test_a_withdrawn_month_is_gone_from_the_next_release_and_may_come_back(
         build_and_release(hub)
         assert not hub.errors
     engine = world.hub().engine
-    first, before, never = records.current_release(engine), released(world), released(other)
+    first, before, never = db.current_release(engine), released(world), released(other)
     assert first and before != never
     lake_before = {name: lines(world, name) for name in TABLES}
 
@@ -105,7 +105,7 @@ def test_a_withdrawn_month_is_gone_from_the_next_release_and_may_come_back(
         answer = release.release(world.hub(), built["build"])
     assert answer["withdrawn"] == [str(GONE)]
     assert build.build(world.hub())["next"] == "stop"
-    second = records.current_release(engine)
+    second = db.current_release(engine)
     assert second and set(first.deliveries) - set(second.deliveries) == {str(GONE)}
     assert not second.added
     for name in TABLES:  # what readers of the source see is the lake as it is now

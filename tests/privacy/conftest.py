@@ -19,14 +19,14 @@ import httpx
 import psutil
 import pytest
 
-from catalogue.db import records
+from catalogue import db
+from jobs.contributors.synthetic.generate import Parameters, canaries, generate
+from jobs.contributors.synthetic.manifest import declare
 from jobs.delivery import DeliveryId
-from jobs.serve import airflow, hub
+from jobs.serve import airflow, servers
 from jobs.serve.rest import AirflowClient
 from jobs.serve.watch import Sight, Watcher
 from jobs.settings import CHECKOUT, Settings
-from jobs.synthetic.deliveries import declare
-from jobs.synthetic.generate import Parameters, canaries, generate
 from tests.conftest import free_port
 from tests.deliveries import Rows, rewrite
 from tests.privacy import scan
@@ -126,7 +126,7 @@ def plant(outboxes: Path) -> None:
 def watch(settings: Settings) -> Sight:
     """Waits until every delivery is where it should be and a release is described; a steward answers on the way."""
     end = time.monotonic() + SECONDS
-    engine, passwords = records.open_engine(settings.database), airflow.passwords(settings)
+    engine, passwords = db.open_engine(settings.database), airflow.passwords(settings)
     base = airflow.address(settings)
     wanted = [{"id": name, "state": state} for name, state in DELIVERIES.items()]
     with AirflowClient(base, "admin", passwords["admin"]) as admin:
@@ -186,9 +186,9 @@ def ask_airflow(settings: Settings) -> dict[str, bytes]:
 
 
 def look_at_processes(settings: Settings) -> dict[str, bytes]:
-    """Command lines and environments of all processes of this hub."""
+    """Command lines and environments of all processes of this servers."""
     seen = {}
-    for sid in hub.sessions(settings):
+    for sid in servers.sessions(settings):
         for process in [psutil.Process(sid), *psutil.Process(sid).children(recursive=True)]:
             try:
                 lines = "\n".join(process.cmdline()), "\n".join(f"{k}={v}" for k, v in process.environ().items())
@@ -233,9 +233,9 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Left:
     needles = scan.of_texts(canaries(settings.root), "identifier")
     for kind, value in PLANTED.items():
         needles |= scan.of_texts([value], f"planted {kind}")
-    hub.prepare(settings)
+    servers.prepare(settings)
     found = Left(settings, needles)
-    with hub.running(settings, lambda _: None):
+    with servers.running(settings, lambda _: None):
         found.sight = watch(settings)
         found.processes = look_at_processes(settings)
         found.answers = ask_airflow(settings)

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from catalogue.db import records
+from catalogue import db
 from tests.privacy import scan
 from tests.privacy.conftest import CUSTODY, DELIVERIES, MONTH, PLANTED, READS, Left
 
@@ -45,12 +45,12 @@ def test_the_canaries_are_where_contributors_keep_them(left: Left) -> None:
 
 def test_the_run_met_the_canaries(left: Left) -> None:
     """The planted rows were read and refused, and the deliveries ended as they should."""
-    engine = records.open_engine(left.settings.database)
-    claims = records.list_deliveries(engine, "dcir", MONTH)[0]
+    engine = db.open_engine(left.settings.database)
+    claims = db.list_deliveries(engine, "dcir", MONTH)[0]
     refused = claims["rows_quarantined"]
     assert {"unparsable:EXE_SOI_DTD", "unparsable:PRS_ACT_QTE", "unparsable:BEN_SEX_COD", "malformed"} <= set(refused)
-    assert {d["id"]: d["state"] for d in records.list_deliveries(engine)} == DELIVERIES
-    assert [d["who"] for d in records.list_decisions(engine, f"dcir/{MONTH}/v1")] in (["steward"], [])
+    assert {d["id"]: d["state"] for d in db.list_deliveries(engine)} == DELIVERIES
+    assert [d["who"] for d in db.list_decisions(engine, f"dcir/{MONTH}/v1")] in (["steward"], [])
     engine.dispose()
 
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 from pyspark.sql import functions as F
 
+from jobs import keys
 from jobs.errors import HubError, StorageError
 from jobs.lake import tables as lake
 from jobs.lake.staged import StagedTable
-from jobs.pseudonymise import keys
+from jobs.rows import typed
 from jobs.settings import Settings
 from jobs.spark import selftest, server, session
-from jobs.stage import typed
 from schemas.loader import load_source, load_table
 from tests.conftest import free_port
 from tests.privacy import scan

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jobs.contributors.agent.canonical import key_of
+from jobs.contributors.agent.pseudonymise import AgentReport, pseudonymise, raw_columns
 from jobs.errors import HubError, UnexpectedState
-from jobs.pseudonymise.agent import AgentReport, pseudonymise, raw_columns
-from jobs.pseudonymise.canonical import key_of
 from schemas.loader import load_source, load_table
 from tests.unit.test_agent import DELIVERY, KEY, export
 

@@ -7,8 +7,8 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.pseudonymise.canonical import canonical_nir, key_of
-from jobs.pseudonymise.stage1 import stage1
+from jobs.contributors.agent.canonical import canonical_nir, key_of
+from jobs.contributors.agent.stage1 import stage1
 
 DEPARTMENTS = st.one_of(st.integers(1, 99).map(lambda n: f"{n:02d}"), st.sampled_from(["2A", "2B"]))
 NIR13 = st.builds(

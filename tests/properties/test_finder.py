@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.pseudonymise.canonical import key_of
-from jobs.pseudonymise.finder import holds_nir
-from jobs.pseudonymise.search import NirSearch
+from jobs.contributors.agent.canonical import key_of
+from jobs.contributors.agent.finder import holds_nir
+from jobs.contributors.agent.search import NirSearch
 
 DEPARTMENTS = st.one_of(st.integers(1, 99).map(lambda n: f"{n:02d}"), st.sampled_from(["2A", "2B", "2a", "2b"]))
 NIR13 = st.builds(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jobs.errors import ContractRefused
 from jobs.intake.lines import Place
-from jobs.intake.readers import CsvFile
+from jobs.intake.readers.csv import CsvFile
 from schemas.loader import Column, Csv, Table, Text
 
 T = Text(fr="x", en="x")

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import DeliveryId
 from jobs.errors import ContractRefused, Incomplete, KeyRefused
+from jobs.hub import Hub
 from jobs.settings import Settings
-from jobs.steps.hub import Hub
 from jobs.steps.receive import announce, receive
 from tests.unit.intake_kit import send, shared_keys
 
@@ -66,7 +66,7 @@ def fresh_database() -> bytes:
     """A hub's database with its schema and its stage-1 key."""
     with tempfile.TemporaryDirectory() as home:
         hub = Hub(Settings(home=Path(home)))
-        records.register_key(hub.engine, "p1", "stage1", "0123456789abcdef")
+        db.register_key(hub.engine, "p1", "stage1", "0123456789abcdef")
         hub.engine.dispose()
         return (Path(home) / "hub.db").read_bytes()
 
@@ -80,14 +80,14 @@ def take_in(raw: bytes) -> None:
         (send(hub.settings.outboxes, ODD) / "manifest.json").write_bytes(raw)
         send(hub.settings.outboxes, SOUND, rows={"er_prs_f": 3})
         assert {"source": "dcir", "period": "2024-02", "version": 1} in announce(hub)
-        known = records.get_delivery(hub.engine, ODD)
+        known = db.get_delivery(hub.engine, ODD)
         assert known and known["state"] in ("announced", "incomplete")
         outcome = {"pulled"}
         try:
             receive(hub, ODD)
         except (ContractRefused, KeyRefused, Incomplete):
             outcome = {"incomplete", "rejected"}
-        assert records.delivery_state(hub.engine, ODD) in outcome
+        assert db.delivery_state(hub.engine, ODD) in outcome
         hub.engine.dispose()
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from catalogue.db import records
-from jobs.describe.describe import describe, described_tables
-from jobs.describe.profile import PERSON, profile, with_person
+from catalogue import db
 from jobs.errors import ConfigError
+from jobs.steps.describe import describe, described_tables
+from jobs.steps.figures import PERSON, profile, with_person
 from schemas import loader
 from schemas.loader import Column, Table
 from schemas.text import Text
@@ -149,8 +149,8 @@ def test_details_borrow_the_person_of_their_act(spark: SparkSession) -> None:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = records.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
-    records.migrate(engine)
+    engine = db.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
+    db.migrate(engine)
     yield engine
     engine.dispose()
 
@@ -165,10 +165,10 @@ def death(spark: SparkSession, persons: int) -> DataFrame:
 
 def test_describe_stores_what_may_be_shown_and_keeps_what_moved_too_little(spark: SparkSession, engine: Engine) -> None:
     for release, (persons, shown) in enumerate([(40, 40), (44, 40), (56, 55)], start=1):
-        assert records.add_release(engine, {"omop/death": release}, [], release) == release
+        assert db.add_release(engine, {"omop/death": release}, [], release) == release
         said = describe(engine, release, functools.partial(lambda n, name: death(spark, n), persons))
         assert said["tables"] == 1
-        figures = records.list_figures(engine, release, "omop/death")
+        figures = db.list_figures(engine, release, "omop/death")
         assert next(f["number"] for f in figures if f["measure"] == "persons") == shown
         assert said["figures"] == len(figures)
 

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from catalogue.db import records
+from catalogue import db
 from jobs.cli.quality import app
 from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError, QualityRefused
+from jobs.hub import SERVER_KEYS
 from jobs.lake import tables as lake
 from jobs.lake.staged import StagedTable
 from jobs.settings import Settings
 from jobs.spark import session
-from jobs.steps.hub import SERVER_KEYS
+from jobs.spark.functions import KEY_CHECK
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,12 +40,12 @@ def put(
     monkeypatch.setenv("HUB_SPARK_REMOTE", where)
     (home.keys / "workers").mkdir(parents=True)
     (home.keys / "workers" / "spark.token").write_text(token)
-    engine = records.open_engine(home.database)
-    records.migrate(engine)
+    engine = db.open_engine(home.database)
+    db.migrate(engine)
     for key, purpose in SERVER_KEYS.items():
-        found = spark.sql(f"SELECT {session.KEY_CHECK}('{key}', '') AS value").first()
+        found = spark.sql(f"SELECT {KEY_CHECK}('{key}', '') AS value").first()
         assert found is not None
-        records.register_key(engine, key, purpose, found["value"])
+        db.register_key(engine, key, purpose, found["value"])
     engine.dispose()
 
     def write(name: str, rows: list[Any], schema: str) -> None:

@@ -9,10 +9,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake.staged import StagedTable
-from jobs.stage.counted import content_of, content_sum, state_counters, state_counts
-from jobs.stage.exceptions import PLACE, to_exceptions
-from jobs.stage.rows import with_state
-from jobs.stage.typed import typed
+from jobs.rows.counted import content_of, content_sum, state_counters, state_counts
+from jobs.rows.exceptions import PLACE, to_exceptions
+from jobs.rows.state import with_state
+from jobs.rows.typed import typed
 from jobs.steps.stage import write_counted
 from schemas.loader import Csv, Table
 from tests.spark.tables import check, table

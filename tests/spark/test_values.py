@@ -13,9 +13,9 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.stage.typed import typed
-from schemas.forms import BLANKS, EARLIEST
+from jobs.rows.typed import typed
 from schemas.loader import Csv, Table
+from schemas.values import BLANKS, EARLIEST
 from tests.spark.test_stage import FRENCH, TEXT, column
 
 MONTH, CSV = "2024-02", Csv(date_format="dd/MM/yyyy")

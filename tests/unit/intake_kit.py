@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from jobs import keys
 from jobs.delivery import DeliveryId
 from jobs.intake.pull import PullReport, pull
-from jobs.pseudonymise import keys
 from schemas.loader import load_source, load_table
 
 DELIVERY = DeliveryId("dcir", "2024-03", 2)

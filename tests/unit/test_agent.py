@@ -15,13 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli.agent import app
+from jobs.contributors.agent.canonical import key_of
+from jobs.contributors.agent.pseudonymise import AgentReport, pseudonymise, raw_columns
+from jobs.contributors.agent.stage1 import stage1
 from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError, ContractRefused, Incomplete, KeyRefused, StorageError
 from jobs.intake.arrivals import complete_deliveries
-from jobs.pseudonymise.agent import AgentReport, pseudonymise, raw_columns
-from jobs.pseudonymise.canonical import key_of
-from jobs.pseudonymise.keys import check_value, read_key
-from jobs.pseudonymise.stage1 import stage1
+from jobs.keys import check_value, read_key
 from schemas.loader import load_source, load_table
 from tests.unit.intake_kit import fingerprint, receive, shared_keys
 

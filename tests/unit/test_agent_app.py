@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from jobs.pseudonymise import app as module
+from jobs.contributors.agent import app as module
 from tests.unit.intake_kit import shared_keys
 from tests.unit.test_agent import PARENT, PATIENTS, export, nir
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 OF_THE_HUB = (
     "airflow", "alembic", "catalogue", "delta", "expectations", "fastapi", "great_expectations", "httpx", "jinja2",
-    "jobs.harmonise", "jobs.lake", "jobs.settings", "jobs.spark", "jobs.stage", "jobs.steps", "pandas", "psutil",
+    "jobs.harmonise", "jobs.lake", "jobs.settings", "jobs.spark", "jobs.rows", "jobs.steps", "pandas", "psutil",
     "psycopg", "pyarrow", "pydantic_settings", "pyspark", "sqlalchemy", "uvicorn",
 )  # fmt: skip
 ALONE = f"""
@@ -27,7 +27,7 @@ class Without:
         if any(name == n or name.startswith(n + ".") for n in {OF_THE_HUB!r}):
             raise ImportError(name + " is not installed with the agent")
 sys.meta_path.insert(0, Without())
-from jobs.pseudonymise.app import main
+from jobs.contributors.agent.app import main
 main()
 """
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import DeliveryId
 from jobs.errors import ContractRefused, Incomplete, StorageError
+from jobs.hub import Hub
 from jobs.intake.arrivals import arrivals
 from jobs.settings import Settings
-from jobs.steps.hub import Hub
 from jobs.steps.receive import announce, choose, outbox_of, receive
 from tests.unit.intake_kit import file_name, good, send, shared_keys
 
@@ -30,7 +30,7 @@ LAST = {"source": "dcir", "period": "2024-05", "version": 1}
 def hub(tmp_path: Path) -> Hub:
     (tmp_path / "keys").symlink_to(shared_keys())
     hub = Hub(Settings(home=tmp_path))
-    records.register_key(hub.engine, "p1", "stage1", "0123456789abcdef")
+    db.register_key(hub.engine, "p1", "stage1", "0123456789abcdef")
     return hub
 
 
@@ -109,7 +109,7 @@ def test_an_odd_manifest_is_refused_alone(hub: Hub, raw: bytes, reason: str, sai
     with pytest.raises(ContractRefused) as caught:
         receive(hub, ODD)
     assert (caught.value.reason, said in str(caught.value)) == (reason, True), str(caught.value)
-    known = records.get_delivery(hub.engine, ODD)
+    known = db.get_delivery(hub.engine, ODD)
     assert known and (known["state"], known["reason"]) == ("rejected", reason)
     assert receive(hub, OTHER)["state"] == "pulled"
     assert said_by(hub)[0] == []
@@ -131,7 +131,7 @@ def test_a_manifest_as_windows_writes_it_is_taken(hub: Hub, written: Callable[[b
     path.write_bytes(written(path.read_bytes()))
     assert said_by(hub) == ([LAST], [])
     assert receive(hub, OTHER)["state"] == "pulled"
-    known = records.get_delivery(hub.engine, OTHER)
+    known = db.get_delivery(hub.engine, OTHER)
     assert known and all(f["sha256"] == f["sha256"].lower() for f in known["files"])
 
 
@@ -155,14 +155,14 @@ def test_an_incomplete_delivery_says_what_it_waits_for(hub: Hub) -> None:
     )
     assert (announced, lines) == ([], [f"{OTHER}: {said}"])
     said_by(hub)
-    known = records.get_delivery(hub.engine, OTHER)
+    known = db.get_delivery(hub.engine, OTHER)
     assert known and [(e["state"], e["detail"]) for e in known["events"]] == [
         ("announced", None),
         ("incomplete", {"said": said}),
     ]
     with pytest.raises(Incomplete):
         receive(hub, OTHER)
-    known = records.get_delivery(hub.engine, OTHER)
+    known = db.get_delivery(hub.engine, OTHER)
     assert known and said in known["events"][-1]["detail"]["said"]
 
 
@@ -261,7 +261,7 @@ def test_the_file_of_another_month_is_recognised(hub: Hub) -> None:
     said_by(hub)
     assert receive(hub, second)["state"] == "pulled"
     # what was refused there may be sent where it belongs
-    records.record_event(hub.engine, first, "rejected", reason="steward")
+    db.record_event(hub.engine, first, "rejected", reason="steward")
     assert receive(hub, OTHER, again=True)["state"] == "pulled"
 
 
@@ -274,5 +274,5 @@ def test_a_manifest_that_was_replaced_after_it_was_announced(hub: Hub) -> None:
     folder.rename(folder.with_name(".old"))
     send(hub.settings.outboxes, OTHER, files={"er_prs_f": good("er_prs_f", 4)}, rows={"er_prs_f": 4})
     assert receive(hub, choose(hub, "dcir", "2024-05"))["rows_in"] == 16
-    known = records.get_delivery(hub.engine, OTHER)
+    known = db.get_delivery(hub.engine, OTHER)
     assert known and [f["rows"] for f in known["files"] if f["table"] == "er_prs_f"] == [4]

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.report import goals, ingest, kept, render, table
+from bench.markdown import table
+from bench.report import goals, ingest, kept, render
 from bench.report_pipeline import covered, pipeline, sizes
 
 MACHINE = {

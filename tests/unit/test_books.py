@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.stage.books import DUPLICATE, KEPT, QUARANTINED, SETTLED, STATES, books_of, totals_of
+from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, SETTLED, STATES, books_of, totals_of
 
 FILES = [
     {"table": "line", "file": "A.csv", "rows": 10, "malformed": 2},

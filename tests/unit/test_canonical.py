@@ -9,8 +9,8 @@ from datetime import date
 
 import pytest
 
-from jobs.pseudonymise.canonical import canonical_nir, key_of
-from jobs.pseudonymise.stage1 import stage1
+from jobs.contributors.agent.canonical import canonical_nir, key_of
+from jobs.contributors.agent.stage1 import stage1
 
 KEY = bytes(range(32))
 

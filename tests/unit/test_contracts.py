@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs.pseudonymise.stage1 import stage1
+from jobs.contributors.agent.stage1 import stage1
 from jobs.quality.rules import load_rules, rule_names
 from schemas import loader
-from schemas.forms import NO_IDENTIFIER, SURE_IDENTIFIER
 from schemas.loader import Column, Table
+from schemas.values import NO_IDENTIFIER, SURE_IDENTIFIER
 
 CHECKOUT = Path(loader.__file__).resolve().parent.parent
 REFERENCE = CHECKOUT.parent / "shared" / "reference"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs.contributors.agent.declare import declare
 from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError, ContractRefused, Incomplete, StorageError
 from jobs.intake.arrivals import complete_deliveries
-from jobs.pseudonymise.declare import declare
 from schemas.loader import load_source
 from tests.unit.intake_kit import DELIVERY, good, receive
 

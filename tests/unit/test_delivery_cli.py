@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from catalogue.db import records
+from catalogue import db
 from jobs.cli.delivery import app
 from jobs.errors import ConfigError
 from jobs.settings import Settings
@@ -17,14 +17,14 @@ from jobs.settings import Settings
 def hub(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A hub that holds one month in its second version; a third one of the next month was refused after its first."""
     monkeypatch.setenv("HUB_HOME", str(home.root))
-    engine = records.open_engine(home.database)
-    records.migrate(engine)
+    engine = db.open_engine(home.database)
+    db.migrate(engine)
     for name, rows in (("ville/2024-01/v1", 1000), ("ville/2024-01/v2", 1200), ("ville/2024-02/v1", 500)):
-        records.announce(engine, name, {"files": []}, name)
+        db.announce(engine, name, {"files": []}, name)
         for state in ("pulled", "staged"):
-            records.record_event(engine, name, state)
-        records.record_event(engine, name, "published", detail={"rows": {"patient": rows}})
-    records.record_event(engine, "ville/2024-02/v1", "rejected", reason="quality")
+            db.record_event(engine, name, state)
+        db.record_event(engine, name, "published", detail={"rows": {"patient": rows}})
+    db.record_event(engine, "ville/2024-02/v1", "rejected", reason="quality")
     engine.dispose()
     return home
 
@@ -73,8 +73,8 @@ def test_only_what_the_lake_holds_is_withdrawn(hub: Settings, delivery: str, sai
 
 
 def test_what_is_being_taken_in_again_is_not_withdrawn_meanwhile(hub: Settings) -> None:
-    engine = records.open_engine(hub.database)
-    records.record_event(engine, "ville/2024-01/v2", "pulled")
+    engine = db.open_engine(hub.database)
+    db.record_event(engine, "ville/2024-01/v2", "pulled")
     engine.dispose()
     with pytest.raises(ConfigError, match="is pulled: it is being taken in again"):
         CliRunner().invoke(app, ["withdraw", "ville/2024-01/v2", "--reason", "x"], catch_exceptions=False)

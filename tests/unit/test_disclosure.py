@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jobs.describe import disclosure as d
+from jobs.disclosure import control as d
 from schemas.loader import Column
 from schemas.text import Text
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.docs import commands, pictures, reference, site
+from docs.tools import commands, pictures, reference, site
 from jobs.quality.rule import Rule
 from jobs.quality.rules import load_rules
 from schemas.loader import load, source_names
@@ -22,7 +22,8 @@ def test_pages_links_and_commands_hold() -> None:
 
 def test_a_page_that_the_code_left_behind_is_found_and_written_again(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
-    shutil.copytree(site.DOCS / "reference", docs / "reference")
+    for folder in ("reference", "pictures"):
+        shutil.copytree(site.DOCS / folder, docs / folder)
     assert reference.stale(docs) == []
     settings, extra = docs / "reference" / "settings.md", docs / "reference" / "gone.md"
     settings.write_text(settings.read_text().replace("15002", "15003"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.pseudonymise.canonical import key_of
-from jobs.pseudonymise.finder import holds_nir
-from jobs.pseudonymise.search import NirSearch, is_chance
+from jobs.contributors.agent.canonical import key_of
+from jobs.contributors.agent.finder import holds_nir
+from jobs.contributors.agent.search import NirSearch, is_chance
 
 NIR13 = "1850578006084"
 NIR = f"{NIR13}{key_of(NIR13)}"

@@ -14,13 +14,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from typer.testing import CliRunner
 
-from catalogue.db import records
+from catalogue import db
+from jobs import keys
 from jobs.cli.key import app
 from jobs.errors import KeyRefused
-from jobs.pseudonymise import keys
+from jobs.hub import Hub
+from jobs.serve.custody import initialise
 from jobs.settings import Settings
-from jobs.steps.hub import Hub
-from jobs.steps.keys import initialise
 from tests.unit.intake_kit import fingerprint, shared_keys
 
 ALL = {
@@ -80,7 +80,7 @@ def test_each_keeper_makes_its_own_keys(tmp_path: Path, keepers: tuple[str, ...]
 def test_only_the_keys_that_are_there_are_registered(home: Settings) -> None:
     hub = Hub(home)
     assert initialise(hub, ("hub",))["registered"] == ["lake", "landing", "stage2"]
-    assert {str(k["purpose"]) for k in records.list_keys(hub.engine)} == {"lake", "landing", "stage2"}
+    assert {str(k["purpose"]) for k in db.list_keys(hub.engine)} == {"lake", "landing", "stage2"}
     assert initialise(hub)["registered"] == ["lake", "landing", "quarantine", "stage1", "stage2"]
 
 

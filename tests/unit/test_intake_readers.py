@@ -10,7 +10,7 @@ import pytest
 from jobs.errors import ContractRefused
 from jobs.intake import lines as lines_module
 from jobs.intake.lines import Place
-from jobs.intake.readers import CsvFile, Records
+from jobs.intake.readers.csv import CsvFile, Records
 from schemas.loader import Column, Csv, Table
 from schemas.text import Text
 

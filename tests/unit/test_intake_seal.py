@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jobs.errors import KeyRefused, StorageError
 from jobs.intake import landing, seal
 from jobs.intake.landing import EncryptedParquet, read_encrypted
-from jobs.pseudonymise.keys import read_public_key
+from jobs.keys import read_public_key
 from tests.unit.intake_kit import CANARIES, canaries_in, private_key, shared_keys
 
 ROWS = pa.table({"nir": [CANARIES[2]] * 5, "nom": [CANARIES[1]] * 5, "_row": [1, 2, 3, 4, 5]})

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine
 from typer.testing import CliRunner
 
-from catalogue.db import records
+from catalogue import db
 from catalogue.web.left_out import left_out
 from jobs.cli import app
 from jobs.errors import UnexpectedState
@@ -21,14 +21,14 @@ from tests.web import seed
 def engine(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Engine:
     monkeypatch.setenv("HUB_HOME", str(home.home))
     home.home.mkdir(parents=True, exist_ok=True)
-    engine = records.open_engine(home.database)
-    records.migrate(engine)
+    engine = db.open_engine(home.database)
+    db.migrate(engine)
     seed.fill(engine)
     return engine
 
 
 def test_books_of_the_filters_carry_their_words(engine: Engine) -> None:
-    first, second, third = records.filter_books(engine, 1)
+    first, second, third = db.filter_books(engine, 1)
     assert (first["table"], first["period"], first["rows"], first["stay"]) == ("dcir/er_prs_f", "2024-01", 1203, 1196)
     assert first["left_out"] == [
         {
@@ -39,18 +39,18 @@ def test_books_of_the_filters_carry_their_words(engine: Engine) -> None:
     ]
     assert [r["filter"] for r in second["left_out"]] == ["reversal"]
     assert third["left_out"] == []
-    assert [(loss["source"], loss["period"], loss["rows"]) for loss in records.build_losses(engine, 1)] == [
+    assert [(loss["source"], loss["period"], loss["rows"]) for loss in db.build_losses(engine, 1)] == [
         ("dcir", "2024-01", 14),
         ("dcir", "2024-02", 3),
     ]
 
 
 def test_a_build_that_is_not_complete_has_no_books(engine: Engine) -> None:
-    build = records.start_build(engine, ["dcir/2024-01/v1"])
+    build = db.start_build(engine, ["dcir/2024-01/v1"])
     assert left_out(engine, f"build/{build}", exact=True) is None
     assert left_out(engine, "dcir/2024-01/v1", exact=True) is None
     with pytest.raises(UnexpectedState):
-        records.filter_books(engine, build)
+        db.filter_books(engine, build)
 
 
 def numbers(shown: dict[str, Any] | None) -> list[Any]:
@@ -90,7 +90,7 @@ def test_omop_show_as_json_holds_every_month_and_both_languages(engine: Engine) 
     shown = CliRunner().invoke(app, ["omop", "show", "1", "--json"])
     held = json.loads(shown.stdout)
     assert held["build"] == 1 and len(held["deliveries"]) == 7
-    assert held["filtered"] == json.loads(json.dumps(records.filter_books(engine, 1)))
+    assert held["filtered"] == json.loads(json.dumps(db.filter_books(engine, 1)))
     assert held["losses"][0]["why"] == {"fr": "À attribuer à personne.", "en": "To be attributed to nobody."}
 
 

@@ -17,7 +17,7 @@ from tests.planted import MODULE
 
 WORDS = {"person", "death", "concept", "vocabulary"}
 """Tables whose names are words of every page: a list of tables names others too."""
-MAY_NAME = ("jobs/harmonise/tables/", "jobs/synthetic/")
+MAY_NAME = ("jobs/harmonise/tables/", "jobs/contributors/synthetic/")
 """The tables' own modules; the made-up contributors, whose oracle says what OMOP must hold."""
 
 

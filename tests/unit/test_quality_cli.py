@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from catalogue.db import records
+from catalogue import db
 from jobs.cli.quality import app
 from jobs.errors import ConfigError
 from jobs.quality.judge import judge
@@ -32,13 +32,13 @@ def run(*arguments: str) -> Any:
 def judged(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A hub that has judged one delivery: half of the rows were quarantined."""
     monkeypatch.setenv("HUB_HOME", str(home.root))
-    engine = records.open_engine(home.database)
-    records.migrate(engine)
+    engine = db.open_engine(home.database)
+    db.migrate(engine)
     rules = load_rules(TABLE)
     counts = {r.id: ((40, 100) if r.of == "quarantined" else (0, 60)) for r in rules}
     results = judge(TABLE, rules, counts)
-    records.set_counts(engine, DELIVERY, TABLE, counts)
-    records.add_quality_run(engine, DELIVERY, [r.model_dump() for r in results], overall(results))
+    db.set_counts(engine, DELIVERY, TABLE, counts)
+    db.add_quality_run(engine, DELIVERY, [r.model_dump() for r in results], overall(results))
     engine.dispose()
     return home
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from catalogue.db import records
+from catalogue import db
 from catalogue.web.checks import write_run
 from jobs.quality.rule import Rule
 from jobs.quality.verdict import Result, in_words, result
@@ -75,14 +75,14 @@ class Page(HTMLParser):
 
 def written(folder: Path, results: list[Result], verdict: str, subject: str = NAME) -> dict[Lang, str]:
     """The page of one run, by language."""
-    engine = records.open_engine(f"sqlite:///{folder / 'hub.db'}")
-    records.migrate(engine)
+    engine = db.open_engine(f"sqlite:///{folder / 'hub.db'}")
+    db.migrate(engine)
     if subject == NAME:
-        records.announce(engine, NAME, {"files": []}, "sha")
-        records.set_books(engine, NAME, [BOOK])
+        db.announce(engine, NAME, {"files": []}, "sha")
+        db.set_books(engine, NAME, [BOOK])
         at = datetime(2024, 4, 3, 9, 0, tzinfo=UTC)
-        records.record_decision(engine, NAME, "anne", at, "reject", "<i>no</i>")
-    records.add_quality_run(engine, subject, [r.model_dump() for r in results], verdict)
+        db.record_decision(engine, NAME, "anne", at, "reject", "<i>no</i>")
+    db.add_quality_run(engine, subject, [r.model_dump() for r in results], verdict)
     paths = write_run(engine, subject, folder / "new")
     assert paths
     assert write_run(engine, "build/9", folder / "never") is None

@@ -13,8 +13,8 @@ from jobs.cli import delivery as cli
 from jobs.errors import ConfigError, KeyRefused
 from jobs.intake.landing import QUARANTINE, EncryptedParquet, landed_name
 from jobs.intake.quarantine import quarantined_records
-from jobs.intake.readers import MALFORMED
-from jobs.pseudonymise.keys import read_public_key
+from jobs.intake.readers.csv import MALFORMED
+from jobs.keys import read_public_key
 from tests.unit.intake_kit import CANARIES, DELIVERY, shared_keys
 
 ROWS = pa.schema([("BEN_NIR_PSA", pa.string()), ("_row", pa.int64()), ("_file", pa.string()), ("_reason", pa.string())])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from catalogue.db import records
+from catalogue import db
 from catalogue.db.engine import VERSION_TABLE, alembic_config
 from catalogue.db.models import APPEND_ONLY, Base
 from jobs.delivery import FIRST, STATES, may_move
@@ -54,10 +54,10 @@ def book(rows_in: int = 100, published: int = 90, **quarantined: int) -> dict[st
 
 
 def publish(engine: Engine, delivery: str, *sha256s: str, rows: int = 100, **more: Any) -> None:
-    records.announce(engine, delivery, manifest(*(sha256s or ("abcdabcd",))), f"of {delivery}")
+    db.announce(engine, delivery, manifest(*(sha256s or ("abcdabcd",))), f"of {delivery}")
     for state in ("pulled", "staged"):
-        records.record_event(engine, delivery, state)
-    records.record_event(engine, delivery, "published", detail={"rows": {"er_prs_f": rows}, **more})
+        db.record_event(engine, delivery, state)
+    db.record_event(engine, delivery, "published", detail={"rows": {"er_prs_f": rows}, **more})
 
 
 def result(rule: str = "DCIR-PRS-001", verdict: str = "passed", **more: Any) -> dict[str, Any]:
@@ -89,9 +89,9 @@ class RecordsSuite:
     """What holds on every database. A subclass gives the fixture ``engine``: an empty, migrated hub database."""
 
     def test_an_announcement_is_recorded_once(self, engine: Engine) -> None:
-        assert records.announce(engine, "dcir/2024-01/v1", manifest("aaaaaaaa"), "m1")
-        assert not records.announce(engine, "dcir/2024-01/v1", manifest("aaaaaaaa"), "m1")
-        found = records.get_delivery(engine, "dcir/2024-01/v1")
+        assert db.announce(engine, "dcir/2024-01/v1", manifest("aaaaaaaa"), "m1")
+        assert not db.announce(engine, "dcir/2024-01/v1", manifest("aaaaaaaa"), "m1")
+        found = db.get_delivery(engine, "dcir/2024-01/v1")
         assert found
         assert (found["source"], found["period"], found["version"], found["state"]) == (
             "dcir",
@@ -105,34 +105,34 @@ class RecordsSuite:
 
     def test_a_manifest_may_change_until_something_is_in_the_hub(self, engine: Engine) -> None:
         name = "dcir/2024-01/v1"
-        records.announce(engine, name, manifest("aaaaaaaa"), "m1")
-        assert records.announce(engine, name, manifest("bbbbbbbb", "cccccccc"), "m2")
-        found = records.get_delivery(engine, name)
+        db.announce(engine, name, manifest("aaaaaaaa"), "m1")
+        assert db.announce(engine, name, manifest("bbbbbbbb", "cccccccc"), "m2")
+        found = db.get_delivery(engine, name)
         assert found
         assert [f["sha256"][:8] for f in found["files"]] == ["bbbbbbbb", "cccccccc"]
-        records.record_event(engine, name, "pulled")
+        db.record_event(engine, name, "pulled")
         with pytest.raises(ContractRefused, match="another manifest"):
-            records.announce(engine, name, manifest("dddddddd"), "m3")
+            db.announce(engine, name, manifest("dddddddd"), "m3")
 
     def test_a_broken_manifest_is_still_recorded(self, engine: Engine) -> None:
-        records.announce(engine, "dcir/2024-01/v1", {"files": [{"rows": "many"}, 3], "stage1_key": 5}, "m1")
-        found = records.get_delivery(engine, "dcir/2024-01/v1")
+        db.announce(engine, "dcir/2024-01/v1", {"files": [{"rows": "many"}, 3], "stage1_key": 5}, "m1")
+        found = db.get_delivery(engine, "dcir/2024-01/v1")
         assert found
         assert found["files"] == [{"name": "", "table": "", "rows": 0, "bytes": 0, "sha256": ""}]
 
     @pytest.mark.parametrize("name", ["dcir", "dcir/2024-01", "dcir/2024-01/1", "dcir/2024-01/vx", "a/b/c/v1"])
     def test_a_delivery_id_has_one_form(self, engine: Engine, name: str) -> None:
         with pytest.raises(ConfigError, match="not the name of a delivery"):
-            records.announce(engine, name, manifest(), "m")
+            db.announce(engine, name, manifest(), "m")
 
     def test_the_last_event_is_the_state(self, engine: Engine) -> None:
         name = "dcir/2024-01/v1"
-        assert records.delivery_state(engine, name) is None
-        records.announce(engine, name, manifest("aaaaaaaa"), "m1")
+        assert db.delivery_state(engine, name) is None
+        db.announce(engine, name, manifest("aaaaaaaa"), "m1")
         for state in ("pulled", "staged", "waiting", "approved", "published", "superseded"):
-            records.record_event(engine, name, state, reason="why", run="run-1", detail={"seen": 3})
-            assert records.delivery_state(engine, name) == state
-        last = records.list_deliveries(engine)[0]
+            db.record_event(engine, name, state, reason="why", run="run-1", detail={"seen": 3})
+            assert db.delivery_state(engine, name) == state
+        last = db.list_deliveries(engine)[0]
         assert (last["state"], last["reason"]) == ("superseded", "why")
 
     def test_a_move_is_recorded_only_when_it_is_in_the_table(self, engine: Engine) -> None:
@@ -140,16 +140,16 @@ class RecordsSuite:
         ways = shortest_ways()
         for number, (state, to) in enumerate(product(ways, STATES), start=1):
             name = f"dcir/2024-01/v{number}"
-            records.announce(engine, name, manifest("aaaaaaaa"), "m1")
+            db.announce(engine, name, manifest("aaaaaaaa"), "m1")
             for step in ways[state]:
-                records.record_event(engine, name, step)
+                db.record_event(engine, name, step)
             if may_move(state, to):
-                assert records.record_event(engine, name, to, reason="next")
-                assert records.delivery_state(engine, name) == to
+                assert db.record_event(engine, name, to, reason="next")
+                assert db.delivery_state(engine, name) == to
             else:
                 with pytest.raises(UnexpectedState, match=f"is {state}: it cannot become {to}"):
-                    records.record_event(engine, name, to)
-                assert records.delivery_state(engine, name) == state
+                    db.record_event(engine, name, to)
+                assert db.delivery_state(engine, name) == state
 
     def test_the_database_knows_the_states_of_the_table(self, engine: Engine) -> None:
         check = next(c for c in inspect(engine).get_check_constraints("event") if c["name"] == "ck_event_state")
@@ -157,34 +157,34 @@ class RecordsSuite:
 
     def test_a_manifest_that_changes_what_is_in_the_lake_is_refused(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1")
-        records.record_event(engine, "dcir/2024-01/v1", "rejected", reason="quality")
+        db.record_event(engine, "dcir/2024-01/v1", "rejected", reason="quality")
         with pytest.raises(ContractRefused, match="another manifest"):
-            records.announce(engine, "dcir/2024-01/v1", manifest("bbbbbbbb"), "m2")
+            db.announce(engine, "dcir/2024-01/v1", manifest("bbbbbbbb"), "m2")
 
     def test_the_same_event_again_adds_nothing(self, engine: Engine) -> None:
         name = "dcir/2024-01/v1"
-        records.announce(engine, name, manifest("aaaaaaaa"), "m1")
-        assert records.record_event(engine, name, "pulled", run="run-1")
-        assert not records.record_event(engine, name, "pulled", run="run-1")
-        assert not records.record_event(engine, name, "pulled")
-        assert records.record_event(engine, name, "pulled", run="run-2")
-        assert records.record_event(engine, name, "pulled", run="run-2", detail={"rows": 3})
-        assert not records.record_event(engine, name, "pulled", run="run-2", detail={"rows": 3})
-        assert records.record_event(engine, name, "pulled", reason="again")
+        db.announce(engine, name, manifest("aaaaaaaa"), "m1")
+        assert db.record_event(engine, name, "pulled", run="run-1")
+        assert not db.record_event(engine, name, "pulled", run="run-1")
+        assert not db.record_event(engine, name, "pulled")
+        assert db.record_event(engine, name, "pulled", run="run-2")
+        assert db.record_event(engine, name, "pulled", run="run-2", detail={"rows": 3})
+        assert not db.record_event(engine, name, "pulled", run="run-2", detail={"rows": 3})
+        assert db.record_event(engine, name, "pulled", reason="again")
 
     def test_events_ask_for_a_known_delivery_and_state(self, engine: Engine) -> None:
         with pytest.raises(UnexpectedState, match="never announced"):
-            records.record_event(engine, "dcir/2024-01/v1", "pulled")
-        records.announce(engine, "dcir/2024-01/v1", manifest(), "m1")
+            db.record_event(engine, "dcir/2024-01/v1", "pulled")
+        db.announce(engine, "dcir/2024-01/v1", manifest(), "m1")
         with pytest.raises(UnexpectedState):
-            records.record_event(engine, "dcir/2024-01/v1", "lost")
+            db.record_event(engine, "dcir/2024-01/v1", "lost")
 
     @pytest.mark.parametrize("table", APPEND_ONLY)
     def test_history_can_not_be_changed(self, engine: Engine, table: str) -> None:
         publish(engine, "dcir/2024-01/v1")
-        records.record_decision(engine, "dcir/2024-01/v1", "steward", datetime.now(UTC), "approve", "seen")
-        records.add_quality_run(engine, "dcir/2024-01/v1", [result()], "passed")
-        records.add_release(engine, {"omop/person": 1}, ["dcir/2024-01/v1"], 1)
+        db.record_decision(engine, "dcir/2024-01/v1", "steward", datetime.now(UTC), "approve", "seen")
+        db.add_quality_run(engine, "dcir/2024-01/v1", [result()], "passed")
+        db.add_release(engine, {"omop/person": 1}, ["dcir/2024-01/v1"], 1)
         column = inspect(engine).get_columns(table)[-1]["name"]
         for change in (f"update {table} set {column} = {column}", f"delete from {table}"):
             with pytest.raises(Exception, match="append-only"), engine.begin() as connection:
@@ -192,21 +192,21 @@ class RecordsSuite:
 
     def test_books_balance_or_are_refused(self, engine: Engine) -> None:
         name = "dcir/2024-01/v1"
-        records.announce(engine, name, manifest("aaaaaaaa"), "m1")
+        db.announce(engine, name, manifest("aaaaaaaa"), "m1")
         for wrong in (book(101, date=5), book(100, 96, date=-1), book(-1)):
             with pytest.raises(UnexpectedState, match="do not balance"):
-                records.set_books(engine, name, [book(date=5), wrong])
-        assert records.list_deliveries(engine)[0]["tables"] == {}
+                db.set_books(engine, name, [book(date=5), wrong])
+        assert db.list_deliveries(engine)[0]["tables"] == {}
         with pytest.raises(UnexpectedState):
-            records.set_books(engine, "dcir/2024-02/v1", [book(date=5)])
+            db.set_books(engine, "dcir/2024-02/v1", [book(date=5)])
 
     def test_books_are_replaced_and_summed(self, engine: Engine) -> None:
         name = "dcir/2024-01/v1"
-        records.announce(engine, name, manifest("aaaaaaaa"), "m1")
+        db.announce(engine, name, manifest("aaaaaaaa"), "m1")
         second = {**book(10, 5, orphan=0, date=5), "table": "er_pha_f", "rows_duplicate": 0, "rows_settled": 0}
         for _ in range(2):
-            records.set_books(engine, name, [book(date=4, code=1), second])
-        found = records.list_deliveries(engine, source="dcir", period="2024-01")[0]
+            db.set_books(engine, name, [book(date=4, code=1), second])
+        found = db.list_deliveries(engine, source="dcir", period="2024-01")[0]
         assert found == {
             "id": name,
             "source": "dcir",
@@ -230,102 +230,102 @@ class RecordsSuite:
         }
         assert [b["file"] for b in found["books"] if b["table"] == "er_pha_f"] == [second["file"]]
         assert found["tables"]["er_pha_f"]["rows_quarantined"] == {"date": 5}
-        assert records.list_deliveries(engine, source="ville") == []
+        assert db.list_deliveries(engine, source="ville") == []
 
     def test_the_books_of_a_refused_delivery_publish_nothing(self, engine: Engine) -> None:
         name = "dcir/2024-01/v1"
-        records.announce(engine, name, manifest("aaaaaaaa"), "m1")
-        records.set_books(engine, name, [book(date=5)])
+        db.announce(engine, name, manifest("aaaaaaaa"), "m1")
+        db.set_books(engine, name, [book(date=5)])
         for _ in range(2):
-            records.refuse_books(engine, name, "quality")
-        found = records.list_deliveries(engine)[0]
+            db.refuse_books(engine, name, "quality")
+        found = db.list_deliveries(engine)[0]
         assert (found["rows_published"], found["rows_quarantined"]) == (0, {"date": 5, "quality": 90})
 
     def test_counts_come_back_by_table_and_rule(self, engine: Engine) -> None:
         for _ in range(2):
-            records.set_counts(engine, "build/1", "omop/person", {"OMOP-PER-001": (0, 100), "OMOP-PER-002": (2, 50)})
-        records.set_counts(engine, "build/1", "omop/death", {"OMOP-DEA-001": (0, 0)})
-        records.set_counts(engine, "build/1", "omop/person", {"OMOP-PER-001": (1, 100)})
-        assert records.get_counts(engine, "build/1") == {
+            db.set_counts(engine, "build/1", "omop/person", {"OMOP-PER-001": (0, 100), "OMOP-PER-002": (2, 50)})
+        db.set_counts(engine, "build/1", "omop/death", {"OMOP-DEA-001": (0, 0)})
+        db.set_counts(engine, "build/1", "omop/person", {"OMOP-PER-001": (1, 100)})
+        assert db.get_counts(engine, "build/1") == {
             "omop/death": {"OMOP-DEA-001": (0, 0)},
             "omop/person": {"OMOP-PER-001": (1, 100)},
         }
-        assert records.get_counts(engine, "build/2") == {}
+        assert db.get_counts(engine, "build/2") == {}
 
     def test_the_last_quality_run_of_a_subject_counts(self, engine: Engine) -> None:
         name = "dcir/2024-01/v1"
-        first = records.add_quality_run(engine, name, [result(verdict="failed", violated=9)], "critical")
+        first = db.add_quality_run(engine, name, [result(verdict="failed", violated=9)], "critical")
         words: dict[str, Any] = {"claim": {"fr": "l'âge est connu", "en": "the age is known"}, "columns": ("age",)}
         results = [result("B", **words), result("A")]
-        second = records.add_quality_run(engine, name, results, "passed")
+        second = db.add_quality_run(engine, name, results, "passed")
         assert second > first
-        assert [r["rule"] for r in records.list_quality(engine, name)] == ["B", "A"]
-        assert records.list_quality(engine, table="omop/person") == []
-        assert [r["id"] for r in records.list_quality_runs(engine)] == [second, first]
-        last = records.last_quality_run(engine, name)
+        assert [r["rule"] for r in db.list_quality(engine, name)] == ["B", "A"]
+        assert db.list_quality(engine, table="omop/person") == []
+        assert [r["id"] for r in db.list_quality_runs(engine)] == [second, first]
+        last = db.last_quality_run(engine, name)
         assert last
         assert (last["id"], last["decisions"]) == (second, [])
         assert last["results"][0]["claim"]["en"] == "the age is known"
-        assert set(records.list_quality(engine, name)[0]) == {*result(), "subject", "run_id"}
-        assert records.get_quality_run(engine, 99) is None
-        assert records.last_quality_run(engine, "build/9") is None
+        assert set(db.list_quality(engine, name)[0]) == {*result(), "subject", "run_id"}
+        assert db.get_quality_run(engine, 99) is None
+        assert db.last_quality_run(engine, "build/9") is None
 
     def test_a_quality_run_is_found_by_its_airflow_run(self, engine: Engine) -> None:
-        records.announce(engine, "dcir/2024-01/v1", manifest("aaaaaaaa"), "m1")
-        records.record_event(engine, "dcir/2024-01/v1", "pulled", run="manual__2026-11-23T10:00:00+00:00")
-        of_delivery = records.add_quality_run(engine, "dcir/2024-01/v1", [result()], "passed")
-        build = records.start_build(engine, ["dcir/2024-01/v1"], run="asset__1")
-        of_build = records.add_quality_run(engine, f"build/{build}", [result()], "passed")
-        given = records.add_quality_run(engine, f"build/{build}", [result()], "passed", run="given")
+        db.announce(engine, "dcir/2024-01/v1", manifest("aaaaaaaa"), "m1")
+        db.record_event(engine, "dcir/2024-01/v1", "pulled", run="manual__2026-11-23T10:00:00+00:00")
+        of_delivery = db.add_quality_run(engine, "dcir/2024-01/v1", [result()], "passed")
+        build = db.start_build(engine, ["dcir/2024-01/v1"], run="asset__1")
+        of_build = db.add_quality_run(engine, f"build/{build}", [result()], "passed")
+        given = db.add_quality_run(engine, f"build/{build}", [result()], "passed", run="given")
         for run, expected in (("manual__2026-11-23T10:00:00+00:00", of_delivery), ("given", given)):
-            found = records.quality_run_of(engine, run)
+            found = db.quality_run_of(engine, run)
             assert found
             assert found["id"] == expected
-        found = records.quality_run_of(engine, "asset__1")
+        found = db.quality_run_of(engine, "asset__1")
         assert found
         assert found["id"] == given > of_build
-        assert records.quality_run_of(engine, "unknown") is None
+        assert db.quality_run_of(engine, "unknown") is None
 
     def test_a_decision_is_recorded_once(self, engine: Engine) -> None:
         at = datetime(2026, 11, 23, 10, 0, tzinfo=timezone(timedelta(hours=1)))
         for _ in range(2):
-            records.record_decision(engine, "dcir/2024-01/v1", "steward", at, "approve", "known gap")
-        assert records.list_decisions(engine, "dcir/2024-01/v1") == [
+            db.record_decision(engine, "dcir/2024-01/v1", "steward", at, "approve", "known gap")
+        assert db.list_decisions(engine, "dcir/2024-01/v1") == [
             {"who": "steward", "at": at, "decision": "approve", "reason": "known gap"}
         ]
         with pytest.raises(UnexpectedState):
-            records.record_decision(engine, "dcir/2024-01/v1", "steward", at, "maybe", None)
+            db.record_decision(engine, "dcir/2024-01/v1", "steward", at, "maybe", None)
 
     def test_an_instant_needs_a_time_zone(self, engine: Engine) -> None:
         naive = datetime.now(UTC).replace(tzinfo=None)
         with pytest.raises(StorageError):
-            records.record_decision(engine, "dcir/2024-01/v1", "steward", naive, "approve", None)
+            db.record_decision(engine, "dcir/2024-01/v1", "steward", naive, "approve", None)
 
     def test_the_lake_holds_the_last_published_delivery_of_a_period(self, engine: Engine) -> None:
         publish(engine, "ville/2024-01/v1", "aaaaaaaa")
         publish(engine, "dcir/2024-01/v1", "bbbbbbbb", "cccccccc")
-        assert records.published_deliveries(engine) == ["ville/2024-01/v1", "dcir/2024-01/v1"]
+        assert db.published_deliveries(engine) == ["ville/2024-01/v1", "dcir/2024-01/v1"]
         publish(engine, "ville/2024-01/v2", "dddddddd")
-        records.record_event(engine, "ville/2024-01/v1", "superseded")
-        assert records.published_deliveries(engine) == ["dcir/2024-01/v1", "ville/2024-01/v2"]
+        db.record_event(engine, "ville/2024-01/v1", "superseded")
+        assert db.published_deliveries(engine) == ["dcir/2024-01/v1", "ville/2024-01/v2"]
         # a repeated task that finds its delivery published may say so again: the order stays
-        records.record_event(engine, "dcir/2024-01/v1", "published", run="again")
-        assert records.published_deliveries(engine) == ["dcir/2024-01/v1", "ville/2024-01/v2"]
-        assert records.latest_published(engine, "ville", "2024-01") == "ville/2024-01/v2"
-        assert records.latest_published(engine, "ville", "2024-02") is None
+        db.record_event(engine, "dcir/2024-01/v1", "published", run="again")
+        assert db.published_deliveries(engine) == ["dcir/2024-01/v1", "ville/2024-01/v2"]
+        assert db.latest_published(engine, "ville", "2024-01") == "ville/2024-01/v2"
+        assert db.latest_published(engine, "ville", "2024-02") is None
 
     def test_what_is_in_the_lake_is_told_apart_from_the_last_attempt(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1", rows=90)
         publish(engine, "dcir/2024-01/v2", rows=80)
         publish(engine, "dcir/2024-02/v1", rows=70)
-        records.announce(engine, "dcir/2024-02/v2", manifest(), "m")
-        at = {d["id"]: d["at"] for d in records.list_deliveries(engine)}
+        db.announce(engine, "dcir/2024-02/v2", manifest(), "m")
+        at = {d["id"]: d["at"] for d in db.list_deliveries(engine)}
         # taken in again and refused: what was published before stays
-        records.set_books(engine, "dcir/2024-02/v1", [book(date=5)])
-        records.refuse_books(engine, "dcir/2024-02/v1", "quality")
-        records.record_event(engine, "dcir/2024-02/v1", "rejected", reason="quality")
+        db.set_books(engine, "dcir/2024-02/v1", [book(date=5)])
+        db.refuse_books(engine, "dcir/2024-02/v1", "quality")
+        db.record_event(engine, "dcir/2024-02/v1", "rejected", reason="quality")
         keys = ("id", "state", "rows_published", "in_lake", "rows_in_lake", "published_at", "replaced_by")
-        assert [tuple(d[k] for k in keys) for d in records.list_deliveries(engine)] == [
+        assert [tuple(d[k] for k in keys) for d in db.list_deliveries(engine)] == [
             ("dcir/2024-01/v1", "published", 0, False, 0, None, "dcir/2024-01/v2"),
             ("dcir/2024-01/v2", "published", 0, True, 80, at["dcir/2024-01/v2"], None),
             ("dcir/2024-02/v1", "rejected", 0, True, 70, at["dcir/2024-02/v1"], None),
@@ -334,167 +334,167 @@ class RecordsSuite:
 
     def test_the_same_versions_published_again_are_the_same_rows(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1", versions={"dcir/er_prs_f": 0})
-        since = records.list_deliveries(engine)[0]["published_at"]
+        since = db.list_deliveries(engine)[0]["published_at"]
         detail = {"versions": {"dcir/er_prs_f": 0}, "rows": {"er_prs_f": 100}}
-        records.record_event(engine, "dcir/2024-01/v1", "published", run="again", detail=detail)
-        assert records.list_deliveries(engine)[0]["published_at"] == since
+        db.record_event(engine, "dcir/2024-01/v1", "published", run="again", detail=detail)
+        assert db.list_deliveries(engine)[0]["published_at"] == since
         changed = {"versions": {"dcir/er_prs_f": 1}, "rows": {"er_prs_f": 90}}
-        records.record_event(engine, "dcir/2024-01/v1", "published", run="again", detail=changed)
-        found = records.list_deliveries(engine)[0]
+        db.record_event(engine, "dcir/2024-01/v1", "published", run="again", detail=changed)
+        found = db.list_deliveries(engine)[0]
         assert found["published_at"] > since
         assert found["rows_in_lake"] == 90
 
     def test_what_a_higher_version_overtook_is_replaced_too(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v2")
-        records.announce(engine, "dcir/2024-01/v1", manifest(), "m")
-        records.record_event(engine, "dcir/2024-01/v1", "superseded", reason="dcir/2024-01/v2")
-        assert [d["replaced_by"] for d in records.list_deliveries(engine)] == ["dcir/2024-01/v2", None]
+        db.announce(engine, "dcir/2024-01/v1", manifest(), "m")
+        db.record_event(engine, "dcir/2024-01/v1", "superseded", reason="dcir/2024-01/v2")
+        assert [d["replaced_by"] for d in db.list_deliveries(engine)] == ["dcir/2024-01/v2", None]
 
     def test_the_same_bytes_are_known_again(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1", "aaaaaaaa", "bbbbbbbb")
         same = ["bbbbbbbb" * 8, "aaaaaaaa" * 8]
-        assert records.same_content(engine, "dcir", "2024-01", same) == "dcir/2024-01/v1"
-        assert records.same_content(engine, "dcir", "2024-01", same[:1]) is None
-        assert records.same_content(engine, "dcir", "2024-02", same) is None
+        assert db.same_content(engine, "dcir", "2024-01", same) == "dcir/2024-01/v1"
+        assert db.same_content(engine, "dcir", "2024-01", same[:1]) is None
+        assert db.same_content(engine, "dcir", "2024-02", same) is None
         # going back to what was before a correction is a correction, not a duplicate
         publish(engine, "dcir/2024-01/v2", "cccccccc")
-        assert records.same_content(engine, "dcir", "2024-01", same) is None
+        assert db.same_content(engine, "dcir", "2024-01", same) is None
 
     def test_a_build_brings_in_what_no_release_holds(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1")
         publish(engine, "ville/2024-01/v1")
-        pending = records.pending_deliveries(engine)
+        pending = db.pending_deliveries(engine)
         assert pending == ["dcir/2024-01/v1", "ville/2024-01/v1"]
-        build = records.start_build(engine, pending)
-        assert records.start_build(engine, reversed(pending)) == build
-        assert records.build_deliveries(engine, build) == pending
-        release = records.add_release(engine, {"omop/person": 3, "omop/death": 1}, pending, build)
-        assert records.add_release(engine, {"omop/person": 3}, pending, build) == release
+        build = db.start_build(engine, pending)
+        assert db.start_build(engine, reversed(pending)) == build
+        assert db.build_deliveries(engine, build) == pending
+        release = db.add_release(engine, {"omop/person": 3, "omop/death": 1}, pending, build)
+        assert db.add_release(engine, {"omop/person": 3}, pending, build) == release
         with pytest.raises(ConflictError):
-            records.add_release(engine, {"omop/person": 4}, pending, build)
-        assert records.pending_deliveries(engine) == []
-        assert records.start_build(engine, pending) > build
+            db.add_release(engine, {"omop/person": 4}, pending, build)
+        assert db.pending_deliveries(engine) == []
+        assert db.start_build(engine, pending) > build
         with pytest.raises(UnexpectedState):
-            records.build_deliveries(engine, 99)
+            db.build_deliveries(engine, 99)
         with pytest.raises(UnexpectedState, match="never announced"):
-            records.start_build(engine, ["dcir/1999-01/v1"])
+            db.start_build(engine, ["dcir/1999-01/v1"])
 
     def test_a_release_carries_over_what_it_does_not_replace(self, engine: Engine) -> None:
-        assert records.current_release(engine) is None
+        assert db.current_release(engine) is None
         publish(engine, "dcir/2024-01/v1")
         publish(engine, "ville/2024-01/v1")
-        first = records.add_release(engine, {"omop/person": 1, "omop/death": 1}, records.pending_deliveries(engine), 1)
+        first = db.add_release(engine, {"omop/person": 1, "omop/death": 1}, db.pending_deliveries(engine), 1)
         publish(engine, "ville/2024-01/v2")
-        assert records.pending_deliveries(engine) == ["ville/2024-01/v2"]
-        second = records.add_release(engine, {"omop/person": 2}, ["ville/2024-01/v2"], 2)
-        now = records.current_release(engine)
+        assert db.pending_deliveries(engine) == ["ville/2024-01/v2"]
+        second = db.add_release(engine, {"omop/person": 2}, ["ville/2024-01/v2"], 2)
+        now = db.current_release(engine)
         assert now
         assert now.id == second
         assert now.tables == {"omop/death": 1, "omop/person": 2}
         assert now.deliveries == ("dcir/2024-01/v1", "ville/2024-01/v2")
         assert now.added == ("ville/2024-01/v2",)
-        assert [r.id for r in records.list_releases(engine)] == [second, first]
-        assert records.get_release(engine, first) == records.list_releases(engine)[1]
-        assert records.get_release(engine, 99) is None
+        assert [r.id for r in db.list_releases(engine)] == [second, first]
+        assert db.get_release(engine, first) == db.list_releases(engine)[1]
+        assert db.get_release(engine, 99) is None
 
     def test_a_withdrawn_delivery_leaves_the_lake_and_the_next_release(self, engine: Engine) -> None:
         for name in ("dcir/2024-01/v1", "dcir/2024-02/v1"):
             publish(engine, name)
-        both = records.pending_deliveries(engine)
-        records.add_release(engine, {"omop/person": 1, "dcir/er_prs_f": 1}, both, records.start_build(engine, both))
-        records.record_event(
+        both = db.pending_deliveries(engine)
+        db.add_release(engine, {"omop/person": 1, "dcir/er_prs_f": 1}, both, db.start_build(engine, both))
+        db.record_event(
             engine, "dcir/2024-01/v1", "withdrawn", reason="by mistake", detail={"versions": {"dcir/er_prs_f": 2}}
         )
-        assert records.published_deliveries(engine) == ["dcir/2024-02/v1"]
-        assert records.latest_published(engine, "dcir", "2024-01") is None
-        assert records.same_content(engine, "dcir", "2024-01", ["abcdabcd" * 8]) is None
-        assert records.pending_deliveries(engine) == []
-        assert records.pending_withdrawals(engine) == ["dcir/2024-01/v1"]
-        withdrawn = records.list_deliveries(engine)[0]
+        assert db.published_deliveries(engine) == ["dcir/2024-02/v1"]
+        assert db.latest_published(engine, "dcir", "2024-01") is None
+        assert db.same_content(engine, "dcir", "2024-01", ["abcdabcd" * 8]) is None
+        assert db.pending_deliveries(engine) == []
+        assert db.pending_withdrawals(engine) == ["dcir/2024-01/v1"]
+        withdrawn = db.list_deliveries(engine)[0]
         keys = ("state", "reason", "in_lake", "rows_in_lake", "replaced_by")
         assert [withdrawn[k] for k in keys] == ["withdrawn", "by mistake", False, 0, None]
 
-        build = records.start_build(engine, [], withdrawn=["dcir/2024-01/v1"])
-        assert records.start_build(engine, [], withdrawn=["dcir/2024-01/v1"]) == build
-        assert records.start_build(engine, ["dcir/2024-01/v1"]) > build, "what is brought in is no withdrawal"
-        assert records.build_deliveries(engine, build) == []
-        assert records.build_deliveries(engine, build, withdrawn=True) == ["dcir/2024-01/v1"]
-        records.add_release(engine, {"dcir/er_prs_f": 2}, [], build, withdrawn=["dcir/2024-01/v1"])
-        released = records.current_release(engine)
+        build = db.start_build(engine, [], withdrawn=["dcir/2024-01/v1"])
+        assert db.start_build(engine, [], withdrawn=["dcir/2024-01/v1"]) == build
+        assert db.start_build(engine, ["dcir/2024-01/v1"]) > build, "what is brought in is no withdrawal"
+        assert db.build_deliveries(engine, build) == []
+        assert db.build_deliveries(engine, build, withdrawn=True) == ["dcir/2024-01/v1"]
+        db.add_release(engine, {"dcir/er_prs_f": 2}, [], build, withdrawn=["dcir/2024-01/v1"])
+        released = db.current_release(engine)
         assert released
         assert (released.deliveries, released.added) == (("dcir/2024-02/v1",), ())
         assert released.tables == {"omop/person": 1, "dcir/er_prs_f": 2}
-        assert records.pending_withdrawals(engine) == []
+        assert db.pending_withdrawals(engine) == []
 
     def test_a_withdrawn_delivery_comes_back_when_it_is_published_anew(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1", versions={"dcir/er_prs_f": 0})
-        records.add_release(engine, {"dcir/er_prs_f": 0}, ["dcir/2024-01/v1"], 1)
+        db.add_release(engine, {"dcir/er_prs_f": 0}, ["dcir/2024-01/v1"], 1)
         withdrawal = {"versions": {"dcir/er_prs_f": 1}}
-        records.record_event(engine, "dcir/2024-01/v1", "withdrawn", reason="by mistake", detail=withdrawal)
-        assert records.source_versions(engine) == {"dcir/er_prs_f": 1}
+        db.record_event(engine, "dcir/2024-01/v1", "withdrawn", reason="by mistake", detail=withdrawal)
+        assert db.source_versions(engine) == {"dcir/er_prs_f": 1}
         for state in ("pulled", "staged"):
-            records.record_event(engine, "dcir/2024-01/v1", state)
-        assert records.published_deliveries(engine) == []
+            db.record_event(engine, "dcir/2024-01/v1", state)
+        assert db.published_deliveries(engine) == []
         detail = {"versions": {"dcir/er_prs_f": 2}, "rows": {"er_prs_f": 7}}
-        records.record_event(engine, "dcir/2024-01/v1", "published", detail=detail)
-        assert records.pending_deliveries(engine) == ["dcir/2024-01/v1"]
-        assert records.pending_withdrawals(engine) == []
-        assert records.source_versions(engine) == {"dcir/er_prs_f": 2}
-        assert records.list_deliveries(engine)[0]["rows_in_lake"] == 7
+        db.record_event(engine, "dcir/2024-01/v1", "published", detail=detail)
+        assert db.pending_deliveries(engine) == ["dcir/2024-01/v1"]
+        assert db.pending_withdrawals(engine) == []
+        assert db.source_versions(engine) == {"dcir/er_prs_f": 2}
+        assert db.list_deliveries(engine)[0]["rows_in_lake"] == 7
 
     def test_an_earlier_version_comes_back_after_a_withdrawal(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1")
         publish(engine, "dcir/2024-01/v2")
-        records.record_event(engine, "dcir/2024-01/v2", "withdrawn", reason="by mistake")
-        assert records.published_deliveries(engine) == [], "what v2 had replaced does not come back by itself"
+        db.record_event(engine, "dcir/2024-01/v2", "withdrawn", reason="by mistake")
+        assert db.published_deliveries(engine) == [], "what v2 had replaced does not come back by itself"
         for state in ("pulled", "staged", "published"):
-            records.record_event(engine, "dcir/2024-01/v1", state)
-        assert records.published_deliveries(engine) == ["dcir/2024-01/v1"]
+            db.record_event(engine, "dcir/2024-01/v1", state)
+        assert db.published_deliveries(engine) == ["dcir/2024-01/v1"]
 
     def test_what_was_built_before_a_withdrawal_is_not_released_after_it(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1")
-        build = records.start_build(engine, ["dcir/2024-01/v1"])
-        records.record_event(engine, "dcir/2024-01/v1", "withdrawn", reason="by mistake")
+        build = db.start_build(engine, ["dcir/2024-01/v1"])
+        db.record_event(engine, "dcir/2024-01/v1", "withdrawn", reason="by mistake")
         with pytest.raises(ConflictError, match="was withdrawn since"):
-            records.add_release(engine, {"omop/person": 1}, ["dcir/2024-01/v1"], build)
-        assert records.current_release(engine) is None
-        assert records.pending_withdrawals(engine) == []
+            db.add_release(engine, {"omop/person": 1}, ["dcir/2024-01/v1"], build)
+        assert db.current_release(engine) is None
+        assert db.pending_withdrawals(engine) == []
 
     def test_a_delivery_in_the_lake_names_its_versions(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1")
         with pytest.raises(UnexpectedState, match="without versions"):
-            records.source_versions(engine)
+            db.source_versions(engine)
 
     def test_a_hub_of_the_first_schema_is_brought_to_the_present_one(self, engine: Engine) -> None:
         from alembic import command
 
         publish(engine, "dcir/2024-01/v1")
-        build = records.start_build(engine, ["dcir/2024-01/v1"])
-        before = records.get_delivery(engine, "dcir/2024-01/v1")
+        build = db.start_build(engine, ["dcir/2024-01/v1"])
+        before = db.get_delivery(engine, "dcir/2024-01/v1")
         config = alembic_config()
         with engine.execution_options(hub_writes=True).begin() as connection:
             config.attributes["connection"] = connection
             command.downgrade(config, "0001")
-        records.migrate(engine)
-        assert records.get_delivery(engine, "dcir/2024-01/v1") == before
-        assert records.build_deliveries(engine, build) == ["dcir/2024-01/v1"]
+        db.migrate(engine)
+        assert db.get_delivery(engine, "dcir/2024-01/v1") == before
+        assert db.build_deliveries(engine, build) == ["dcir/2024-01/v1"]
         with pytest.raises(Exception, match="append-only"), engine.begin() as connection:
             connection.execute(text("delete from event"))
 
     def test_keys_are_known_by_their_check_value(self, engine: Engine) -> None:
-        assert records.key_check(engine, "p2") is None
+        assert db.key_check(engine, "p2") is None
         for _ in range(2):
-            records.register_key(engine, "p2-2024", "p2", "0011223344556677")
+            db.register_key(engine, "p2-2024", "p2", "0011223344556677")
         with pytest.raises(KeyRefused):
-            records.register_key(engine, "p2-2024", "p2", "ffffffffffffffff")
-        records.register_key(engine, "lake-1", "lake", "8899aabbccddeeff")
-        records.register_key(engine, "p2-2025", "p2", "1111111111111111")
-        assert records.key_check(engine, "p2") == "1111111111111111"
-        assert [k["key_id"] for k in records.list_keys(engine)] == ["p2-2024", "lake-1", "p2-2025"]
+            db.register_key(engine, "p2-2024", "p2", "ffffffffffffffff")
+        db.register_key(engine, "lake-1", "lake", "8899aabbccddeeff")
+        db.register_key(engine, "p2-2025", "p2", "1111111111111111")
+        assert db.key_check(engine, "p2") == "1111111111111111"
+        assert [k["key_id"] for k in db.list_keys(engine)] == ["p2-2024", "lake-1", "p2-2025"]
 
     def test_only_publishable_figures_are_stored(self, engine: Engine) -> None:
         publish(engine, "dcir/2024-01/v1")
-        release = records.add_release(engine, {"omop/person": 1}, ["dcir/2024-01/v1"], 1)
+        release = db.add_release(engine, {"omop/person": 1}, ["dcir/2024-01/v1"], 1)
         good = [
             figure(15),
             figure(None, "rows", suppressed=True),
@@ -502,23 +502,23 @@ class RecordsSuite:
             figure(None, "first", text="2024-01"),
         ]
         for _ in range(2):
-            records.set_figures(engine, release, good)
-        assert [f["measure"] for f in records.list_figures(engine)] == ["first", "persons", "rows", "filled"]
-        assert records.list_figures(engine, release, "omop/death") == []
+            db.set_figures(engine, release, good)
+        assert [f["measure"] for f in db.list_figures(engine)] == ["first", "persons", "rows", "filled"]
+        assert db.list_figures(engine, release, "omop/death") == []
         for wrong in (figure(3), figure(10), figure(16), figure(15, suppressed=True), figure(97.5, "filled")):
             with pytest.raises(DisclosureRefused):
-                records.set_figures(engine, release, [wrong])
-        assert len(records.list_figures(engine, release)) == 4
-        assert records.described_release(engine) == release
-        assert records.described_release(engine, before=release) is None
+                db.set_figures(engine, release, [wrong])
+        assert len(db.list_figures(engine, release)) == 4
+        assert db.described_release(engine) == release
+        assert db.described_release(engine, before=release) is None
         with pytest.raises(UnexpectedState):
-            records.set_figures(engine, 99, good)
+            db.set_figures(engine, 99, good)
 
     def test_text_is_never_taken_for_sql(self, engine: Engine) -> None:
         nasty = "x'; drop table delivery; --"
-        assert records.list_deliveries(engine, source=nasty) == []
-        records.record_decision(engine, nasty, nasty, datetime.now(UTC), "reject", nasty)
-        assert records.list_decisions(engine, nasty)[0]["reason"] == nasty
+        assert db.list_deliveries(engine, source=nasty) == []
+        db.record_decision(engine, nasty, nasty, datetime.now(UTC), "reject", nasty)
+        assert db.list_decisions(engine, nasty)[0]["reason"] == nasty
 
     def test_models_and_migrations_agree(self, engine: Engine) -> None:
         from alembic.autogenerate import compare_metadata
@@ -538,7 +538,7 @@ class RecordsSuite:
             command.downgrade(config, "base")
         assert set(inspect(engine).get_table_names()) == {VERSION_TABLE}
         for _ in range(2):
-            records.migrate(engine)
+            db.migrate(engine)
         assert set(inspect(engine).get_table_names()) == {VERSION_TABLE, *Base.metadata.tables}
 
     def test_no_table_has_a_row_per_person(self) -> None:
@@ -555,21 +555,21 @@ class RecordsSuite:
         for process in processes:
             process.join(60)
         assert [p.exitcode for p in processes] == [0] * 3
-        found = records.list_deliveries(engine)
+        found = db.list_deliveries(engine)
         assert [(d["state"], d["rows_in"]) for d in found] == [("published", 100)] * 9
-        assert len(records.published_deliveries(engine)) == 9
+        assert len(db.published_deliveries(engine)) == 9
 
 
 def write_much(url: str, n: int) -> None:
     """What one process of ``test_processes_write_at_once`` does."""
-    engine = records.open_engine(url)
-    records.migrate(engine)
+    engine = db.open_engine(url)
+    db.migrate(engine)
     for month in range(1, 4):
         name = f"dcir/202{n}-0{month}/v1"
         publish(engine, name)
-        records.set_books(engine, name, [book(date=5)])
-        records.set_counts(engine, name, "dcir/er_prs_f", {f"R{i}": (0, 10) for i in range(20)})
-        records.list_deliveries(engine)
+        db.set_books(engine, name, [book(date=5)])
+        db.set_counts(engine, name, "dcir/er_prs_f", {f"R{i}": (0, 10) for i in range(20)})
+        db.list_deliveries(engine)
     engine.dispose()
 
 
@@ -577,8 +577,8 @@ def write_much(url: str, n: int) -> None:
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty hub database that every test gets a copy of."""
     path = tmp_path_factory.mktemp("hub") / "deeper" / "hub.db"
-    engine = records.open_engine(f"sqlite:///{path}")
-    records.migrate(engine)
+    engine = db.open_engine(f"sqlite:///{path}")
+    db.migrate(engine)
     engine.dispose()
     return path
 
@@ -587,7 +587,7 @@ class TestSqlite(RecordsSuite):
     @pytest.fixture
     def engine(self, migrated: Path, tmp_path: Path) -> Iterator[Engine]:
         shutil.copy(migrated, tmp_path / "hub.db")
-        engine = records.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
+        engine = db.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
         yield engine
         engine.dispose()
 
@@ -605,12 +605,12 @@ def test_processes_migrate_a_new_database_at_once(tmp_path: Path) -> None:
 
 def test_another_database_is_refused() -> None:
     with pytest.raises(ConfigError):
-        records.open_engine("mysql://localhost/hub")
+        db.open_engine("mysql://localhost/hub")
 
 
 def test_a_missing_database_is_an_error_without_values(tmp_path: Path) -> None:
-    engine = records.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
+    engine = db.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
     with pytest.raises(StorageError) as caught:
-        records.list_deliveries(engine, source="2840175123456")
+        db.list_deliveries(engine, source="2840175123456")
     assert "2840175123456" not in str(caught.value)
     assert caught.value.__cause__ is None

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli.airflow import Component, app
-from jobs.serve import airflow, hub
+from jobs.serve import airflow, servers
 from jobs.settings import CHECKOUT, Settings
 
 
@@ -123,7 +123,7 @@ def test_a_command_gets_the_settings_back(settings: Settings, monkeypatch: pytes
 
 
 def test_the_servers_and_the_order_of_stopping(settings: Settings) -> None:
-    names = [s.name for s in hub.servers(settings)]
+    names = [s.name for s in servers.servers(settings)]
     assert names == [
         "airflow-api-server",
         "airflow-scheduler",
@@ -132,8 +132,8 @@ def test_the_servers_and_the_order_of_stopping(settings: Settings) -> None:
         "catalogue",
         "steward",
     ]
-    assert {f.stem for f in hub.pid_files(settings)} == {*names, "spark"}
-    assert hub.sessions(settings) == []
+    assert {f.stem for f in servers.pid_files(settings)} == {*names, "spark"}
+    assert servers.sessions(settings) == []
 
 
 def test_two_hubs_differ_in_nothing_but_home_and_ports(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from jobs.errors import ConfigError, ServerUnavailable
-from jobs.serve import hub, memory, processes
+from jobs.serve import memory, processes, servers
 from jobs.serve.processes import Server
 from jobs.settings import Settings
 from tests.conftest import free_port
@@ -34,15 +34,16 @@ time.sleep(120)
 """
 KEEPER = """
 import sys
-from jobs.serve import hub, processes
+from jobs.serve import servers
+from jobs.serve import processes
 from jobs.settings import Settings
 from tests.conftest import free_port
 argv = (sys.executable, "-c", "import time; time.sleep(120)")
 server = processes.Server("catalogue", argv, {}, lambda: True)
-hub.servers = lambda settings: [server]
-hub.start = lambda settings, tell: processes.start(server, settings)
-with hub.running(Settings(), print):
-    hub.serve(Settings(), print, every=0.1)
+servers.servers = lambda settings: [server]
+servers.start = lambda settings, tell: processes.start(server, settings)
+with servers.running(Settings(), print):
+    servers.serve(Settings(), print, every=0.1)
 """
 """A hub of one server that is kept up as ``hub up`` keeps it."""
 
@@ -82,13 +83,13 @@ def test_a_hub_that_is_kept_up_is_ended_with_its_keeper(settings: Settings) -> N
     processes.stop([file])
     until(lambda: processes.running(file) not in (0, killed))  # it is kept up
     with pytest.raises(ConfigError, match="runs already"):
-        hub.require_stopped(settings)
-    hub.end(settings)
+        servers.require_stopped(settings)
+    servers.end(settings)
     keeper.wait(5)  # raises while it lives
     time.sleep(0.5)
     assert not processes.running(file)
-    assert not hub.keeper(settings).exists()
-    hub.end(settings)  # nothing is left to end
+    assert not servers.keeper(settings).exists()
+    servers.end(settings)  # nothing is left to end
 
 
 def until(holds: Callable[[], bool], seconds: float = 30) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from jobs.cli import init
 from jobs.errors import ConfigError
 from jobs.serve import airflow, begin, demo
-from jobs.settings import FILE, NOT_IN_FILE, Settings
+from jobs.settings import FILE, NOT_IN_FILE, Settings, places
 
 
 @pytest.fixture
@@ -111,3 +111,13 @@ def test_settings_are_keys_of_caches(tmp_path: Path) -> None:
     known = {Settings(home=tmp_path, outbox={"ville": Path("/srv/out")}): "x"}
     assert known[Settings(home=tmp_path, outbox={"ville": Path("/srv/out")})] == "x"
     assert Settings(home=tmp_path) not in known
+
+
+def test_a_checkout_keeps_its_data_and_an_installed_package_uses_the_users_folder(tmp_path: Path) -> None:
+    assert places(tmp_path, {"XDG_DATA_HOME": "/srv/data"}) == (
+        Path("/srv/data/healthhub/home"),
+        Path("/srv/data/healthhub/cache"),
+    )
+    assert places(tmp_path, {})[0] == Path.home() / ".local" / "share" / "healthhub" / "home"
+    (tmp_path / "pyproject.toml").touch()
+    assert places(tmp_path, {"XDG_DATA_HOME": "/srv/data"}) == (tmp_path / ".hub", tmp_path / ".cache")

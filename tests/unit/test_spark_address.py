@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from jobs.cli.spark import app
 from jobs.errors import ConfigError, KeyRefused, StorageError
 from jobs.settings import Settings
-from jobs.spark import server, session
+from jobs.spark import health, server, session
 
 TOKEN = "planted-token-of-43-characters-and-no-other"
 
@@ -113,6 +113,8 @@ def test_a_second_server_of_the_same_hub_is_refused(home: Settings, monkeypatch:
 def test_proved_is_said_of_the_running_server_only(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Sleeper(home, monkeypatch)
     monkeypatch.setenv("HUB_HOME", str(home.root))
+    # the stand-in listens and speaks no Spark: a real one is asked in the integration tests
+    monkeypatch.setattr(health, "state", lambda s: "ready" if server.running(s) else "stopped")
     first.start(home)
     assert CliRunner().invoke(app, ["status", "--proved"]).exit_code
     server.mark_proved(home)

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import pytest
 
-from catalogue.db import records
+from catalogue import db
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import ConfigError, QualityErrored, QualityRefused, UnexpectedState
+from jobs.hub import Hub
 from jobs.quality.rules import load_rules
 from jobs.settings import Settings
 from jobs.steps import gate
-from jobs.steps.hub import Hub
 from schemas.loader import load_source, omop_names
 
 NAME = DeliveryId("ville", "2024-03", 1)
@@ -34,24 +34,24 @@ def counted(hub: Hub, subject: Subject, broken: Iterable[str] = (), missing: str
     names = [f"{source}/{t}" for t in load_source(source).tables] if source else [f"omop/{t}" for t in omop_names()]
     for name in names:
         rules = [r.id for r in load_rules(name) if r.id != missing]
-        records.set_counts(hub.engine, subject, name, {r: (40 if r in broken else 0, 100) for r in rules})
+        db.set_counts(hub.engine, subject, name, {r: (40 if r in broken else 0, 100) for r in rules})
     return subject
 
 
 def staged(hub: Hub, broken: Iterable[str] = (), missing: str | None = None) -> Subject:
-    records.announce(hub.engine, NAME, {"files": []}, "m1")
+    db.announce(hub.engine, NAME, {"files": []}, "m1")
     for state in ("pulled", "staged"):
-        records.record_event(hub.engine, NAME, state)
+        db.record_event(hub.engine, NAME, state)
     return counted(hub, DELIVERY, broken, missing)
 
 
 def built(hub: Hub, broken: Iterable[str] = ()) -> Subject:
-    records.announce(hub.engine, NAME, {"files": []}, "m1")
-    return counted(hub, Subject(build=records.start_build(hub.engine, [NAME])), broken)
+    db.announce(hub.engine, NAME, {"files": []}, "m1")
+    return counted(hub, Subject(build=db.start_build(hub.engine, [NAME])), broken)
 
 
 def state(hub: Hub) -> str | None:
-    return records.delivery_state(hub.engine, NAME)
+    return db.delivery_state(hub.engine, NAME)
 
 
 def test_a_delivery_that_keeps_every_rule_passes(hub: Hub) -> None:
@@ -129,7 +129,7 @@ def test_what_was_rejected_is_not_approved_later(hub: Hub) -> None:
     assert state(hub) == "rejected"
     with pytest.raises(UnexpectedState, match="is rejected"):
         gate.decide(hub, DELIVERY, "approve", "steward", "after all")
-    assert [d["decision"] for d in records.list_decisions(hub.engine, DELIVERY)] == ["reject"]
+    assert [d["decision"] for d in db.list_decisions(hub.engine, DELIVERY)] == ["reject"]
 
 
 def test_a_build_with_warnings_is_decided_by_the_same_step(hub: Hub) -> None:
@@ -147,12 +147,12 @@ def test_a_build_with_warnings_is_decided_by_the_same_step(hub: Hub) -> None:
 
 @pytest.mark.parametrize("moves", [(), ("pulled",), ("pulled", "staged", "rejected"), ("duplicate",)])
 def test_only_what_is_staged_is_judged(hub: Hub, moves: tuple[str, ...]) -> None:
-    records.announce(hub.engine, NAME, {"files": []}, "m1")
+    db.announce(hub.engine, NAME, {"files": []}, "m1")
     for name in moves:
-        records.record_event(hub.engine, NAME, name)
+        db.record_event(hub.engine, NAME, name)
     with pytest.raises(UnexpectedState, match="not staged"):
         gate.gate(hub, DELIVERY)
-    assert records.list_quality_runs(hub.engine) == []
+    assert db.list_quality_runs(hub.engine) == []
 
 
 def test_there_must_be_such_a_build(hub: Hub) -> None:

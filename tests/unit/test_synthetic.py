@@ -13,13 +13,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jobs import keys
+from jobs.contributors.agent.canonical import canonical_nir, key_of
+from jobs.contributors.synthetic import clinical, codes, faults, nir
+from jobs.contributors.synthetic.deliveries import Delivery
+from jobs.contributors.synthetic.generate import (
+    Parameters,
+    Report,
+    canaries,
+    check,
+    generate,
+    population_of,
+    sound_deliveries,
+)
+from jobs.contributors.synthetic.population import Population, make_population
 from jobs.errors import ConfigError
-from jobs.pseudonymise import keys
-from jobs.pseudonymise.canonical import canonical_nir, key_of
-from jobs.synthetic import clinical, codes, faults, nir
-from jobs.synthetic.deliveries import Delivery
-from jobs.synthetic.generate import Parameters, Report, canaries, check, generate, population_of, sound_deliveries
-from jobs.synthetic.population import Population, make_population
 from schemas.loader import load_tables, source_names
 
 KEY = bytes(range(32))
@@ -289,8 +297,8 @@ def test_books_balance(report: Report) -> None:
 
 def test_plan_of_the_demo() -> None:
     """Which fault comes where with three months, at a size where rates of quarantine are those of the demo."""
-    from jobs.synthetic.expected import expected_of
-    from jobs.synthetic.generate import planted
+    from jobs.contributors.synthetic.expected import expected_of
+    from jobs.contributors.synthetic.generate import planted
 
     parameters = Parameters(persons=2000, months=3, seed=3)
     population = population_of(parameters, KEY)

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from jobs import keys
+from jobs.contributors.synthetic import faults
+from jobs.contributors.synthetic.deliveries import Delivery, write
+from jobs.contributors.synthetic.file_faults import FAULTS, damage
+from jobs.contributors.synthetic.generate import Parameters, population_of, sound_deliveries
 from jobs.delivery import DeliveryId
 from jobs.errors import ContractRefused, Incomplete
 from jobs.intake.arrivals import incomplete_deliveries
 from jobs.intake.pull import pull
-from jobs.pseudonymise import keys
-from jobs.synthetic import faults
-from jobs.synthetic.deliveries import Delivery, write
-from jobs.synthetic.file_faults import FAULTS, damage
-from jobs.synthetic.generate import Parameters, population_of, sound_deliveries
 
 KEY = bytes(range(32))
 PARAMETERS = Parameters(persons=600, months=1, seed=11)
@@ -95,7 +95,7 @@ def test_faults_leave_the_original_alone() -> None:
 
 
 def test_spoilt_keys_need_a_steward() -> None:
-    from jobs.synthetic.expected import expected_of
+    from jobs.contributors.synthetic.expected import expected_of
 
     entry = expected_of(faults.steward(sound("ville"), 1), 0)
     assert entry["state"] == "waiting"

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
-from catalogue.db import records
+from catalogue import db
 from catalogue.web.app import create_app
 from tests.conftest import free_port
 from tests.web import seed
@@ -44,8 +44,8 @@ def airflow_port() -> int:
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """The database of a hub that ran for three months."""
-    engine = records.open_engine(f"sqlite:///{tmp_path_factory.mktemp('full') / 'hub.db'}")
-    records.migrate(engine)
+    engine = db.open_engine(f"sqlite:///{tmp_path_factory.mktemp('full') / 'hub.db'}")
+    db.migrate(engine)
     seed.fill(engine)
     yield engine
     engine.dispose()
@@ -69,8 +69,8 @@ def stewards(engine: Engine, airflow_port: int) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the stewards' pages of a hub that received nothing yet."""
-    engine = records.open_engine(f"sqlite:///{tmp_path_factory.mktemp('empty') / 'hub.db'}")
-    records.migrate(engine)
+    engine = db.open_engine(f"sqlite:///{tmp_path_factory.mktemp('empty') / 'hub.db'}")
+    db.migrate(engine)
     with serving(create_app(engine, exact=True), free_port()) as at:
         yield at
     engine.dispose()

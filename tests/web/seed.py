@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from catalogue.db import records
-from jobs.describe import disclosure
+from catalogue import db
+from jobs.disclosure import control
 
 MONTHS = ("2024-01", "2024-02", "2024-03")
 SOURCES = {
@@ -51,11 +51,11 @@ def fill(engine: Engine) -> None:
             arrive(engine, name)
             if name == REJECTED:
                 judge(engine, name, "critical")
-                records.refuse_books(engine, name, "quality")
-                records.record_event(engine, name, "rejected", reason="quality", run="ingest/1")
+                db.refuse_books(engine, name, "quality")
+                db.record_event(engine, name, "rejected", reason="quality", run="ingest/1")
             elif name == WAITING:
                 judge(engine, name, "warning")
-                records.record_event(engine, name, "waiting", run="ingest/2")
+                db.record_event(engine, name, "waiting", run="ingest/2")
             else:
                 judge(engine, name, "passed")
                 published(engine, name, run="ingest/3")
@@ -65,15 +65,15 @@ def fill(engine: Engine) -> None:
     arrive(engine, correction, run=RUN)
     judge(engine, correction, "warning")
     at = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
-    records.record_decision(engine, correction, "Camille Martin", at, "approve", "known change of codes")
-    records.record_event(engine, correction, "waiting", run=RUN)
-    records.record_event(engine, correction, "approved", reason="steward Camille Martin", run=RUN)
+    db.record_decision(engine, correction, "Camille Martin", at, "approve", "known change of codes")
+    db.record_event(engine, correction, "waiting", run=RUN)
+    db.record_event(engine, correction, "approved", reason="steward Camille Martin", run=RUN)
     published(engine, correction, run=RUN)
-    records.announce(engine, "ville/2024-01/v2", manifest("ville", ("patient",)), "again")
-    records.record_event(engine, "ville/2024-01/v2", "duplicate", reason="ville/2024-01/v1")
-    records.announce(engine, "dcir/2024-04/v1", {"files": [{"name": EVIL, "table": EVIL}]}, "evil")
+    db.announce(engine, "ville/2024-01/v2", manifest("ville", ("patient",)), "again")
+    db.record_event(engine, "ville/2024-01/v2", "duplicate", reason="ville/2024-01/v1")
+    db.announce(engine, "dcir/2024-04/v1", {"files": [{"name": EVIL, "table": EVIL}]}, "evil")
     number = release(engine, [correction], 2)
-    records.set_figures(engine, number, figures())
+    db.set_figures(engine, number, figures())
 
 
 def manifest(source: str, tables: tuple[str, ...]) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def manifest(source: str, tables: tuple[str, ...]) -> dict[str, Any]:
 
 def arrive(engine: Engine, name: str, run: str | None = None) -> None:
     tables = SOURCES[name.split("/")[0]]
-    records.announce(engine, name, manifest(name.split("/")[0], tables), f"sha of {name}")
-    records.record_event(engine, name, "pulled", run=run)
+    db.announce(engine, name, manifest(name.split("/")[0], tables), f"sha of {name}")
+    db.record_event(engine, name, "pulled", run=run)
     books = [
         {
             "table": t,
@@ -101,13 +101,13 @@ def arrive(engine: Engine, name: str, run: str | None = None) -> None:
         }
         for t in tables
     ]
-    records.set_books(engine, name, books)
-    records.record_event(engine, name, "staged", run=run)
+    db.set_books(engine, name, books)
+    db.record_event(engine, name, "staged", run=run)
 
 
 def published(engine: Engine, name: str, run: str) -> None:
     rows = dict.fromkeys(SOURCES[name.split("/")[0]], 12380)
-    records.record_event(engine, name, "published", run=run, detail={"rows": rows})
+    db.record_event(engine, name, "published", run=run, detail={"rows": rows})
 
 
 def judge(engine: Engine, subject: str, verdict: str) -> int:
@@ -116,7 +116,7 @@ def judge(engine: Engine, subject: str, verdict: str) -> int:
     if verdict != "passed":
         kept.append(result(table, "RULE-018", "failed", 0 if verdict == "critical" else 1, 310))
     kept.append({**result(table, "RULE-019", "passed", 2), "denominator": 0, "not_applicable": True})
-    return records.add_quality_run(engine, subject, kept, verdict)
+    return db.add_quality_run(engine, subject, kept, verdict)
 
 
 def result(table: str, rule: str, verdict: str, severity: int, violated: int = 0) -> dict[str, Any]:
@@ -144,11 +144,11 @@ def result(table: str, rule: str, verdict: str, severity: int, violated: int = 0
 
 
 def release(engine: Engine, deliveries: list[str], number: int) -> int:
-    build = records.start_build(engine, deliveries, run=f"build_omop/{number}")
-    records.set_build_detail(engine, build, BUILT)
+    build = db.start_build(engine, deliveries, run=f"build_omop/{number}")
+    db.set_build_detail(engine, build, BUILT)
     judge(engine, f"build/{build}", "passed")
     tables = {"omop/person": number, "omop/visit_occurrence": number, "dcir/er_prs_f": number + 1}
-    return records.add_release(engine, tables, deliveries, build)
+    return db.add_release(engine, tables, deliveries, build)
 
 
 def figure(table: str, measure: str, number: int | None = None, **more: Any) -> dict[str, Any]:
@@ -158,7 +158,7 @@ def figure(table: str, measure: str, number: int | None = None, **more: Any) -> 
         "measure": measure,
         "code": "",
         "text": None,
-        "rule": disclosure.RULE,
+        "rule": control.RULE,
         **more,
     }
     return {**shown, "number": number, "suppressed": number is None and shown["text"] is None}

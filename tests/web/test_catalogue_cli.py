@@ -8,7 +8,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from catalogue.db import records
+from catalogue import db
 from jobs.cli import catalogue, release
 from jobs.errors import ConfigError
 from jobs.settings import Settings
@@ -19,8 +19,8 @@ from tests.web import seed
 def filled(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A hub with two releases, the one that commands find."""
     monkeypatch.setenv("HUB_HOME", str(home.home))
-    engine = records.open_engine(home.database)
-    records.migrate(engine)
+    engine = db.open_engine(home.database)
+    db.migrate(engine)
     seed.fill(engine)
     engine.dispose()
     return home

@@ -16,7 +16,7 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import Engine
 
-from catalogue.db import records
+from catalogue import db
 from catalogue.web.app import create_app
 from tests.conftest import free_port
 from tests.web import seed
@@ -54,8 +54,8 @@ def counts(*numbers: int) -> Count:
 @contextmanager
 def hub(folder: Path, count: Count, *, exact: bool = False) -> Iterator[httpx.Client]:
     """The pages of a hub where every count of rows is one of ``count``."""
-    engine = records.open_engine(f"sqlite:///{folder / 'hub.db'}")
-    records.migrate(engine)
+    engine = db.open_engine(f"sqlite:///{folder / 'hub.db'}")
+    db.migrate(engine)
     fill(engine, count)
     app = create_app(engine, exact=exact)
     with serving(app, free_port()) as at, httpx.Client(base_url=at, trust_env=False, timeout=20) as client:
@@ -72,30 +72,30 @@ def fill(engine: Engine, count: Count) -> None:
             arrive(engine, name, count)
             judge(engine, name, "passed", count)
             publish(engine, name, count)
-        build = records.start_build(engine, names, run=f"build/{number}")
+        build = db.start_build(engine, names, run=f"build/{number}")
         judge(engine, f"build/{build}", "warning", count)
-        release = records.add_release(engine, {"omop/person": number}, names, build)
+        release = db.add_release(engine, {"omop/person": number}, names, build)
         hidden = [f for f in seed.figures() if f["text"] is None and f["measure"] != "code"]
-        records.set_figures(engine, release, [{**f, "number": None, "suppressed": True} for f in hidden])
+        db.set_figures(engine, release, [{**f, "number": None, "suppressed": True} for f in hidden])
     arrive(engine, "dcir/2024-02/v2", count)
     judge(engine, "dcir/2024-02/v2", "passed", count)
     publish(engine, "dcir/2024-02/v2", count)
     arrive(engine, "ville/2024-03/v1", count)
     judge(engine, "ville/2024-03/v1", "warning", count)
-    records.record_event(engine, "ville/2024-03/v1", "waiting")
+    db.record_event(engine, "ville/2024-03/v1", "waiting")
     arrive(engine, "pmsi_mco/2024-03/v1", count)
     judge(engine, "pmsi_mco/2024-03/v1", "critical", count)
-    records.refuse_books(engine, "pmsi_mco/2024-03/v1", "quality")
+    db.refuse_books(engine, "pmsi_mco/2024-03/v1", "quality")
     said = {"said": f"{count()} rows of the file do not fit."}
-    records.record_event(engine, "pmsi_mco/2024-03/v1", "rejected", reason="quality", detail=said)
+    db.record_event(engine, "pmsi_mco/2024-03/v1", "rejected", reason="quality", detail=said)
     files = [{"name": "PATIENT.csv", "table": "patient", "rows": count(), "bytes": count(), "sha256": "a"}]
-    records.announce(engine, "ville/2024-04/v1", {"files": files}, "announced only")
+    db.announce(engine, "ville/2024-04/v1", {"files": files}, "announced only")
 
 
 def arrive(engine: Engine, name: str, count: Count) -> None:
     source = name.split("/")[0]
-    records.announce(engine, name, {"files": []}, name)
-    records.record_event(engine, name, "pulled")
+    db.announce(engine, name, {"files": []}, name)
+    db.record_event(engine, name, "pulled")
     books = []
     for table in seed.SOURCES[source]:
         quarantined = {"orphan": count(), "code:BEN_SEX_COD": count()}
@@ -103,13 +103,13 @@ def arrive(engine: Engine, name: str, count: Count) -> None:
         rows_in = sum(parts.values()) + sum(quarantined.values())
         file = {"table": table, "file": f"{table.upper()}.csv"}
         books.append({**file, "rows_in": rows_in, "rows_quarantined": quarantined, **parts})
-    records.set_books(engine, name, books)
-    records.record_event(engine, name, "staged")
+    db.set_books(engine, name, books)
+    db.record_event(engine, name, "staged")
 
 
 def publish(engine: Engine, name: str, count: Count) -> None:
     rows = {table: count() for table in seed.SOURCES[name.split("/")[0]]}
-    records.record_event(engine, name, "published", detail={"rows": rows})
+    db.record_event(engine, name, "published", detail={"rows": rows})
 
 
 def judge(engine: Engine, subject: str, verdict: str, count: Count) -> None:
@@ -125,7 +125,7 @@ def judge(engine: Engine, subject: str, verdict: str, count: Count) -> None:
     }.items():
         result = seed.result("omop/person", rule, found, severity, count())
         made.append({**result, "denominator": count() * times})
-    records.add_quality_run(engine, subject, made, verdict)
+    db.add_quality_run(engine, subject, made, verdict)
 
 
 def crawl(client: httpx.Client) -> dict[str, str]:
@@ -168,7 +168,7 @@ def test_no_public_page_shows_a_number_below_11(tmp_path: Path, large: dict[str,
 
 
 def test_the_walk_comes_to_every_kind_of_page(large: dict[str, Counter[str]]) -> None:
-    app = create_app(records.open_engine("sqlite://"))
+    app = create_app(db.open_engine("sqlite://"))
     shown = {route.path for route in app.routes if isinstance(route, APIRoute)}
     reached = {re.sub(r"^/(fr|en)\b", "/{lang}", path.partition("?")[0]) for path in large}
     for route in shown - {"/", "/{lang}", "/favicon.ico"}:  # these three lead elsewhere

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
-from jobs.docs import site
+from docs.tools import site
 from tests.conftest import free_port
 from tests.web.conftest import serving
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, urldefrag, urljoin
 import httpx
 import pytest
 
-from catalogue.db import records
+from catalogue import db
 from catalogue.web import words
 from catalogue.web.app import create_app
 from tests.conftest import free_port
@@ -220,7 +220,7 @@ def test_the_health_of_the_catalogue_is_known(full: str, empty: str) -> None:
 
 
 def test_a_database_that_does_not_answer_is_said_without_details(tmp_path: Path) -> None:
-    engine = records.open_engine(f"sqlite:///{tmp_path / 'never-migrated.db'}")
+    engine = db.open_engine(f"sqlite:///{tmp_path / 'never-migrated.db'}")
     with serving(create_app(engine), free_port()) as at:
         assert get(f"{at}/healthz").status_code == 503
         response = get(f"{at}/en/")
@@ -320,20 +320,20 @@ def test_a_delivery_says_what_the_lake_holds_in_its_place(full: str) -> None:
 
 
 def test_a_withdrawn_month_says_so_and_keeps_the_reason_to_itself(tmp_path: Path) -> None:
-    engine = records.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
-    records.migrate(engine)
+    engine = db.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
+    db.migrate(engine)
     for name, reason in (
         ("dcir/2024-01/v1", "a word of the operator"),
         ("dcir/2024-02/v1", ""),
     ):
-        records.announce(engine, name, {"files": []}, name)
+        db.announce(engine, name, {"files": []}, name)
         for step in ("pulled", "staged"):
-            records.record_event(engine, name, step)
+            db.record_event(engine, name, step)
         books = {"table": "er_prs_f", "file": "a.csv", "rows_in": 300, "rows_published": 300, "rows_duplicate": 0}
-        records.set_books(engine, name, [books | {"rows_settled": 0, "rows_quarantined": {}}])
-        records.record_event(engine, name, "published", detail={"rows": {"er_prs_f": 300}})
+        db.set_books(engine, name, [books | {"rows_settled": 0, "rows_quarantined": {}}])
+        db.record_event(engine, name, "published", detail={"rows": {"er_prs_f": 300}})
         if reason:
-            records.record_event(engine, name, "withdrawn", reason=reason)
+            db.record_event(engine, name, "withdrawn", reason=reason)
     with serving(create_app(engine), free_port()) as at, serving(create_app(engine, exact=True), free_port()) as own:
         every = httpx.get(f"{at}/fr/deliveries").text
         page = httpx.get(f"{at}/en/deliveries/dcir/2024-01/v1").text
@@ -364,15 +364,13 @@ def test_the_catalogue_never_reaches_for_the_lake_or_spark() -> None:
 
 
 def test_a_refusal_says_why_before_anything_else(tmp_path: Path) -> None:
-    engine = records.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
-    records.migrate(engine)
+    engine = db.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
+    db.migrate(engine)
     name, said = "dcir/2024-01/v1", "ER_PRS_F_202401.csv (dcir/er_prs_f): the header lacks: PRS_NAT_REF."
-    records.announce(engine, name, {"files": []}, name)
+    db.announce(engine, name, {"files": []}, name)
     for state in ("pulled", "staged", "published"):
-        records.record_event(engine, name, state)
-    records.record_event(
-        engine, name, "rejected", reason="missing_column", detail={"said": said}, run="ingest_dcir/x+1"
-    )
+        db.record_event(engine, name, state)
+    db.record_event(engine, name, "rejected", reason="missing_column", detail={"said": said}, run="ingest_dcir/x+1")
     with serving(create_app(engine, exact=True), free_port()) as at:
         page = httpx.get(f"{at}/en/deliveries/{name}").text
         tab = httpx.get(f"{at}/airflow/quality", params={"dag_id": "ingest_dcir", "run_id": "x+1", "lang": "en"}).text
@@ -394,12 +392,12 @@ def test_a_refusal_says_why_before_anything_else(tmp_path: Path) -> None:
 
 
 def test_a_check_leads_to_its_delivery_and_to_its_run(tmp_path: Path) -> None:
-    engine = records.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
-    records.migrate(engine)
+    engine = db.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
+    db.migrate(engine)
     name, (dag, _, run) = "dcir/2024-02/v2", seed.RUN.partition("/")
-    records.announce(engine, name, {"files": []}, name)
-    number = records.add_quality_run(engine, name, [], "passed", run=seed.RUN)
-    build = records.add_quality_run(engine, "build/1", [], "passed")
+    db.announce(engine, name, {"files": []}, name)
+    number = db.add_quality_run(engine, name, [], "passed", run=seed.RUN)
+    build = db.add_quality_run(engine, "build/1", [], "passed")
     with serving(create_app(engine, exact=True, airflow_origins=("https://airflow.test",)), free_port()) as at:
         of_delivery = httpx.get(f"{at}/en/quality/{number}").text
         of_build = httpx.get(f"{at}/en/quality/{build}").text

@@ -1,0 +1,128 @@
+"""``hub bench``: what the hub costs, beside other engines and step by step. The code lies in ``bench/``."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from jobs.cli import BESIDE, run, show
+
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help=BESIDE["bench"],
+)
+
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same data.")]
+Json = Annotated[bool, typer.Option("--json", help=show.JSON_HELP)]
+
+
+@app.command()
+def ingest(
+    rows: Annotated[str, typer.Option(help="Lines of ER_PRS_F; several sizes with commas.")] = "5000000",
+    rounds: Annotated[int, typer.Option(min=1, help="Measured rounds, after one warm-up.")] = 3,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain/--no-plain", help="Measure the hub also with a lake in clear, on a server of its own."),
+    ] = True,
+    seed: Seed = 42,
+    again: Annotated[bool, typer.Option("--again/--missing", help="Measure sizes that have figures too.")] = True,
+    json: Json = False,
+) -> None:
+    """The hub's pull, stage, gate and publish against DuckDB and Polars, interleaved; equal results or an error.
+
+    Writes bench/RESULTS.md. Takes the machine for itself: run it when nothing else runs.
+    """
+    _begin()
+    from bench import ingest as bench
+    from bench import report
+    from jobs.settings import Settings
+
+    tell = _clock()
+    for size in _numbers(rows):
+        if not again and (found := report.figures("ingest", size)):
+            tell(f"{size:,} lines have figures: {found}")
+            continue
+        told = bench.run(Settings(), size, rounds, seed, plain=plain, tell=tell)
+        path = report.save("ingest", size, told)
+        tell(f"{size:,} lines: written to {path}")
+        _show(report.ingest(told), told, as_json=json)
+
+
+@app.command()
+def pipeline(
+    persons: Annotated[
+        str, typer.Option(help="Persons of the population; several sizes with commas.")
+    ] = "5000,20000,50000",
+    airflow: Annotated[bool, typer.Option("--airflow/--no-airflow", help="Then the same by Airflow.")] = True,
+    minutes: Annotated[float, typer.Option(help="Give up waiting for Airflow after so many minutes.")] = 120.0,
+    seed: Seed = 42,
+    again: Annotated[bool, typer.Option("--again/--missing", help="Measure sizes that have figures too.")] = True,
+    json: Json = False,
+) -> None:
+    """From deliveries to a described release, each step by hand, then all of it by Airflow.
+
+    Writes bench/RESULTS.md. Takes the machine for itself: run it when nothing else runs.
+    """
+    _begin()
+    from bench import pipeline as bench
+    from bench import report
+    from bench.report_pipeline import pipeline as words
+    from jobs.settings import Settings
+
+    tell = _clock()
+    for size in _numbers(persons):
+        if not again and (found := report.figures("pipeline", size)):
+            tell(f"{size:,} persons have figures: {found}")
+            continue
+        told = bench.run(Settings(), size, seed, by_airflow=airflow, minutes=minutes, tell=tell)
+        path = report.save("pipeline", size, told)
+        tell(f"{size:,} persons: written to {path}")
+        _show(words(told), told, as_json=json)
+
+
+def _begin() -> None:
+    """Ends as after Ctrl-C when it is told to end: servers are stopped. Refuses where the bench is not installed."""
+    from importlib.util import find_spec
+
+    from jobs.errors import ConfigError
+
+    if missing := [name for name in ("bench", "duckdb", "deltalake", "polars") if find_spec(name) is None]:
+        raise ConfigError(f"Not installed: {', '.join(missing)}.", next_step="run ./hub bench from a checkout")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _numbers(text: str) -> list[int]:
+    from jobs.errors import ConfigError
+
+    try:
+        found = [int(part.replace("_", "")) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 500:
+        raise ConfigError("Sizes are whole numbers of at least 500, with commas.", reason="bad_option")
+    return found
+
+
+def _clock() -> Callable[[str], None]:
+    begin = time.monotonic()
+
+    def tell(text: str) -> None:
+        show.say(f"{time.monotonic() - begin:6.0f} s  {text}")
+
+    return tell
+
+
+def _show(parts: list[str], told: object, *, as_json: bool) -> None:
+    if as_json:
+        show.line(told)
+    else:
+        typer.echo("\n\n".join(parts))
+
+
+if __name__ == "__main__":
+    run(app, "hub bench")

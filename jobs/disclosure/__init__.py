@@ -1,0 +1,1 @@
+"""Disclosure control: limits, and figures under them. Pure."""

@@ -1,0 +1,1 @@
+"""One reader for each physical form: a file becomes Arrow batches."""

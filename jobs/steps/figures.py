@@ -1,0 +1,201 @@
+"""Profiles: what a table holds, in figures that may be shown. One Spark aggregate per table.
+
+True counts live for a moment in this process, between the aggregate and the disclosure rules, and are stored nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from jobs.disclosure import control
+from schemas import loader
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+PERSON = "_person"
+"""Column that a table without persons of its own borrows from the table that has them."""
+LISTED = 60
+"""So many codes of a variable are listed, the most frequent first."""
+GRIDS = {"person": ("gender_concept_id", "year_of_birth")}
+"""Tables of which a two-dimensional figure is made: persons by sex and decade of birth."""
+
+Figure = dict[str, Any]
+Counts = dict[tuple[str, str], dict[str, int]]
+"""``{(variable, what): {code: count}}``, true counts."""
+
+
+def profile(spark_df: DataFrame, table: loader.Table, name: str | None = None) -> list[Figure]:
+    """Figures of one table, disclosure rules applied; ``name`` is the table's name everywhere (``dcir/er_prs_f``).
+
+    ``rows``, ``persons``, ``first`` and ``last`` month with at least 11 persons, persons by ``month``; of each variable
+    the share of rows that are ``filled`` (percent); of coded ones the persons by ``code``, the number of codes that at
+    least 11 persons have (``distinct``) and ``others`` when codes are hidden. Raises ``HubError`` without data.
+    """
+    from jobs.spark.session import safely
+
+    person = table.person or (PERSON if PERSON in spark_df.columns else None)
+    with safely(f"profile of {table.table}"):
+        found: Counts = {}
+        for row in _counted(spark_df, table, person).collect():
+            found.setdefault((row["variable"], row["what"]), {})[row["code"]] = int(row["n"])
+    return to_figures(found, table, name or table.table, with_persons=person is not None)
+
+
+def _counted(df: DataFrame, table: loader.Table, person: str | None) -> DataFrame:
+    """One row per (variable, what, code): ``n`` rows or persons."""
+    from pyspark.sql import functions as F
+
+    def col(name: str) -> Column:
+        return F.col(f"`{name}`")
+
+    def entry(variable: str, what: str, n: Column, code: Column | None = None) -> Column:
+        code = F.lit("") if code is None else F.coalesce(code, F.lit(""))
+        return F.struct(
+            F.lit(variable).alias("variable"), F.lit(what).alias("what"), code.alias("code"), n.cast("long").alias("n")
+        )
+
+    variables = [c.name for c in table.lake_columns]
+    coded = [c.name for c in table.lake_columns if person and control.is_coded(c)]
+    months = table.date if person else None
+    grid = GRIDS.get(table.table) if person else None
+    sums = [F.count(F.lit(1)).alias("rows"), *(F.count(col(v)).alias(f"filled_{i}") for i, v in enumerate(variables))]
+    sums += [F.collect_set(col(v).cast("string")).alias(f"codes_{v}") for v in coded]
+    if months:
+        sums.append(F.collect_set(F.date_format(col(months), "yyyy-MM")).alias("months"))
+    if grid:
+        decade = (F.floor(col(grid[1]) / 10) * 10).cast("string")
+        sex = F.coalesce(col(grid[0]).cast("string"), F.lit(""))
+        sums.append(F.collect_set(F.concat(sex, F.lit("|"), F.coalesce(decade, F.lit("")))).alias("grid"))
+
+    # first by person, so that persons are counted; without persons every row of the table falls into one group
+    by = df.groupBy(col(person).alias("_by")) if person else df.groupBy(F.lit(1).alias("_by"))
+    each = by.agg(*sums)
+    one = F.when(F.col("_by").isNotNull(), 1).otherwise(0) if person else F.lit(0)
+
+    scalars = [entry("", "rows", F.col("rows")), entry("", "persons", one)]
+    for i, v in enumerate(variables):
+        filled = F.col(f"filled_{i}")
+        scalars += [
+            entry(v, "filled", filled),
+            entry(v, "with", F.when(filled > 0, one).otherwise(0)),
+            entry(v, "without", F.when(filled < F.col("rows"), one).otherwise(0)),
+            entry(v, "never", F.when(filled == 0, one).otherwise(0)),
+        ]
+
+    def by_code(v: str) -> Column:
+        return F.transform(f"`codes_{v}`", lambda c: entry(v, "code", one, c))
+
+    lists = [by_code(v) for v in coded]
+    if months:
+        lists.append(F.transform("months", lambda m: entry("", "month", one, m)))
+    if grid:
+        lists.append(F.transform("grid", lambda g: entry(",".join(grid), "cell", one, g)))
+    entries = each.select(F.explode(F.concat(F.array(*scalars), *lists)).alias("e")).select("e.*")
+    return entries.groupBy("variable", "what", "code").agg(F.sum("n").alias("n"))
+
+
+def to_figures(found: Counts, table: loader.Table, name: str, *, with_persons: bool) -> list[Figure]:
+    """Disclosure rules applied to true counts: the figures that may be shown."""
+    figures: list[Figure] = []
+
+    def add(
+        measure: str, number: int | None = None, *, variable: str = "", code: str = "", text: str | None = None
+    ) -> None:
+        hidden = number is None and text is None
+        figures.append(
+            {
+                "table": name,
+                "variable": variable,
+                "measure": measure,
+                "code": code,
+                "number": number,
+                "text": text,
+                "suppressed": hidden,
+                "rule": control.RULE,
+            }
+        )
+
+    def one(variable: str, what: str) -> int:
+        return found.get((variable, what), {}).get("", 0)
+
+    rows, persons = one("", "rows"), one("", "persons")
+    few = with_persons and control.is_small(persons)
+    if rows == 0:  # nothing was ever delivered: a zero that is no secret
+        add("rows", 0)
+        return figures
+    add("rows", None if few else control.to_shown(rows))
+    if with_persons:
+        add("persons", control.to_shown(persons))
+    if few:
+        return figures
+    _add_months(found.get(("", "month"), {}), add)
+    for column in table.lake_columns:
+        v = column.name
+        filled = one(v, "filled")
+        sides = (one(v, "with"), one(v, "without")) if with_persons else (filled, rows - filled)
+        few = any(side > 0 and control.is_small(side) for side in sides)
+        add("filled", None if few else control.to_share(filled, rows), variable=v)
+        if codes := found.get((v, "code")):
+            _add_codes(codes, one(v, "never"), v, add)
+    for (variable, what), cells in found.items():
+        if what == "cell":
+            _add_grid(cells, variable, add)
+    return figures
+
+
+def _add_months(months: Mapping[str, int], add: Callable[..., None]) -> None:
+    hidden = control.hidden_in_line(months)
+    for month, persons in sorted(months.items()):
+        add("month", None if month in hidden else control.to_shown(persons), code=month)
+    if shown := sorted(set(months) - hidden):
+        add("first", text=shown[0])
+        add("last", text=shown[-1])
+
+
+def _add_codes(codes: Mapping[str, int], never: int, variable: str, add: Callable[..., None]) -> None:
+    # persons without any value are one more cell: with the total known they would give the last code away
+    hidden = control.hidden_in_line({**codes, **({"": never} if never else {})})
+    shown = sorted((k for k in codes if k not in hidden), key=lambda k: (-codes[k], k))
+    for code in shown[:LISTED]:
+        add("code", control.to_shown(codes[code]), variable=variable, code=code)
+    if shown:
+        add("distinct", len(shown), variable=variable)
+    if hidden - {""}:
+        add("others", None, variable=variable)
+
+
+def _add_grid(cells: Mapping[str, int], variable: str, add: Callable[..., None]) -> None:
+    keys = [(row, column) for row, _, column in (k.partition("|") for k in cells)]
+    full = {(r, c): cells.get(f"{r}|{c}", 0) for r in {k[0] for k in keys} for c in {k[1] for k in keys}}
+    grid = control.to_grid(full)
+    for row, column in sorted(full):
+        add("cell", grid.shown.get((row, column)), variable=variable, code=f"{row}|{column}")
+
+
+def with_person(df: DataFrame, name: str, read: Callable[[str], DataFrame]) -> DataFrame:
+    """The table with the person of each row in ``_person``, borrowed over the keys of its source's other tables.
+
+    So acts, boxes and diagnoses too are counted by persons. The table as it is when it has persons, or no way to them.
+    """
+    from pyspark.sql import functions as F
+
+    source, _, table = name.partition("/")
+    if source == "omop" or loader.load(name).person or not (way := _way(source, table, ())):
+        return df
+    lender = read(f"{source}/{way}")
+    theirs = loader.load_table(source, way)
+    lender = with_person(lender, f"{source}/{way}", read)
+    key = [*theirs.key, *(["_period"] if "_period" in df.columns and "_period" in lender.columns else [])]
+    person = F.col(f"`{theirs.person or PERSON}`").alias(PERSON)
+    return df.join(lender.select(*key, person).dropDuplicates(key), key, "left")
+
+
+def _way(source: str, table: str, passed: tuple[str, ...]) -> str | None:
+    """The table over whose key the persons of this one are found: one that has them itself, or that finds them."""
+    tables = loader.load_tables(source)
+    names = {c.name for c in tables[table].lake_columns}
+    near = [t for t in tables if t not in (table, *passed) and tables[t].key and set(tables[t].key) <= names]
+    owners = [t for t in near if tables[t].person]
+    return next(iter(owners), None) or next((t for t in near if _way(source, t, (*passed, table))), None)
