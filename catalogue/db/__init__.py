@@ -30,6 +30,7 @@ from catalogue.db.quality import (
     list_quality,
     list_quality_runs,
     quality_run_of,
+    results_of,
     set_counts,
 )
 from catalogue.db.releases import (
@@ -86,6 +87,7 @@ __all__ = [
     "record_event",
     "refuse_books",
     "register_key",
+    "results_of",
     "same_content",
     "set_books",
     "set_build_detail",

@@ -46,6 +46,7 @@ def announce(engine: Engine, delivery: DeliveryId | str, manifest: Mapping[str, 
         row.contract_version = _number(manifest.get("contract_version"), 2**31)
         key = manifest.get("stage1_key")
         row.stage1_key = _text(key, 64).lower() if isinstance(key, str) else None
+        row.synthetic = manifest.get("synthetic") is True
         row.files.clear()
         session.flush()
         row.files.extend(_files(manifest.get("files")))
@@ -175,8 +176,8 @@ def _must_balance(row: Book) -> None:
 def list_deliveries(
     engine: Engine, source: str | None = None, period: str | None = None, delivery_id: str | None = None
 ) -> list[Record]:
-    """One record per delivery, by source, period and version: ``id, source, period, version, state, reason, at,
-    in_lake, published_at, rows_in_lake, replaced_by, rows_in, rows_published, rows_quarantined {reason: rows},
+    """One record per delivery, by source, period and version: ``id, source, period, version, synthetic, state, reason,
+    at, in_lake, published_at, rows_in_lake, replaced_by, rows_in, rows_published, rows_quarantined {reason: rows},
     rows_duplicate, rows_settled, tables {table: the same counts}, books [table, file and the same counts]``.
 
     ``state``, ``reason``, ``at`` and the counts of rows are those of the last attempt to take it in; rows are zero
@@ -202,6 +203,7 @@ def list_deliveries(
             "source": d.source,
             "period": d.period,
             "version": d.version,
+            "synthetic": d.synthetic,
             "state": events[d.id].state,
             "reason": events[d.id].reason,
             "at": events[d.id].at,

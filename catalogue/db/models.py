@@ -90,6 +90,8 @@ class Delivery(Base):
     stage1_key: Mapped[str | None]
     """Check value of the contributor's key (never the key)."""
     manifest_sha256: Mapped[str]
+    synthetic: Mapped[bool]
+    """The contributor declares that the rows are made up."""
     first_seen_at: Mapped[datetime]
     files: Mapped[list[DeliveryFile]] = relationship(
         cascade="all, delete-orphan", order_by="DeliveryFile.position", lazy="selectin"

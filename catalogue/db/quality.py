@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, func, select
 
-from catalogue.db.decisions import Record, list_decisions
+from catalogue.db.decisions import Record, as_dict, list_decisions
 from catalogue.db.engine import now, reading, writing
 from catalogue.db.models import Build, Event, QualityResult, QualityRun, RuleCount
 from jobs.delivery import Subject
@@ -100,6 +100,23 @@ def list_quality(engine: Engine, subject: object = None, table: str | None = Non
         for result in run["results"]
         if table in (None, result["table"])
     ]
+
+
+def results_of(engine: Engine, subjects: Iterable[str], rules: Iterable[str]) -> dict[str, list[Record]]:
+    """What these rules said in the last quality run of each of these subjects: ``{subject: [result]}``, a result as
+    ``list_quality`` has it without its words."""
+    last = select(func.max(QualityRun.id)).where(QualityRun.subject.in_(list(subjects))).group_by(QualityRun.subject)
+    query = (
+        select(QualityRun.subject, QualityResult)
+        .join(QualityResult, QualityResult.run_id == QualityRun.id)
+        .where(QualityRun.id.in_(last), QualityResult.rule.in_(list(rules)))
+        .order_by(QualityRun.id, QualityResult.position)
+    )
+    found: dict[str, list[Record]] = {}
+    with reading(engine) as session:
+        for subject, row in session.execute(query):
+            found.setdefault(subject, []).append(as_dict(row, "table_name", *RESULT[1:]))
+    return found
 
 
 def get_quality_run(engine: Engine, run_id: int) -> Record | None:

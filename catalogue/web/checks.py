@@ -12,6 +12,7 @@ from catalogue import db
 from catalogue.web import control
 from catalogue.web.html import to_html
 from catalogue.web.left_out import left_out
+from catalogue.web.synthetic import made_up, synthetic_deliveries
 from jobs.delivery import Subject
 from schemas.text import LANGS, Lang
 
@@ -19,13 +20,17 @@ Page = dict[str, Any]
 
 WORST = {"errored": 0, "failed": 1, "passed": 2}
 SEVERITIES = ("critical", "warning", "info")
+EARLIER = 6
+"""So many months before are shown beside a rule that does not hold."""
 BAR = 160
 """Width of the bar of a broken rule, in pixels."""
 
 
 def quality(engine: Engine) -> Page:
     """The last run of every subject, newest first."""
-    return {"runs": [with_counts(r) for r in db.list_quality_runs(engine, latest=True)]}
+    runs = [with_counts(r) for r in db.list_quality_runs(engine, latest=True)]
+    judged = [r["subject"] for r in runs if not r["is_build"]]
+    return {"runs": runs, "synthetic": made_up(judged, synthetic_deliveries(engine))}
 
 
 def find_run(engine: Engine, subject: str) -> Mapping[str, Any] | None:
@@ -43,6 +48,8 @@ def quality_run(engine: Engine, run: Mapping[str, Any], *, exact: bool) -> Page:
     decisions = run["decisions"] if exact else [{**d, **control.NOBODY} for d in run["decisions"]]
     return {
         "run": {**with_counts(run, exact=exact), "decisions": decisions},
+        "synthetic": made_up(_brought_in(engine, subject), synthetic_deliveries(engine)),
+        "earlier": earlier_shares(engine, run, exact=exact),
         "severities": SEVERITIES,
         "others": others,
         "waiting": delivery is not None and delivery["state"] == "waiting",
@@ -51,6 +58,15 @@ def quality_run(engine: Engine, run: Mapping[str, Any], *, exact: bool) -> Page:
         "left_out": left_out(engine, subject, exact=exact),
         "run_link": None,
     }
+
+
+def _brought_in(engine: Engine, subject: str) -> list[str]:
+    """The delivery itself; of a build, those that its release holds, or, before there is one, that it brings in."""
+    build = Subject.parse(subject).build
+    if build is None:
+        return [subject]
+    released = [r for r in db.list_releases(engine) if r.build == subject]
+    return list(released[0].deliveries) if released else db.build_deliveries(engine, build)
 
 
 def shown_books(engine: Engine, delivery: Mapping[str, Any], *, exact: bool) -> list[Page]:
@@ -77,6 +93,33 @@ def with_counts(run: Mapping[str, Any], *, exact: bool = False) -> Page:
         },
         "is_build": Subject.parse(run["subject"]).build is not None,
     }
+
+
+def earlier_shares(engine: Engine, run: Mapping[str, Any], *, exact: bool) -> dict[str, list[Page]]:
+    """What the rules that do not hold said of the source's last months before this one (of the last builds before this
+    one), oldest first: by rule ``of`` (a month or a build), ``verdict``, ``share`` and ``hidden``."""
+    failing = [r["rule"] for r in run["results"] if r["verdict"] != "passed"]
+    subjects = _before(engine, Subject.parse(run["subject"]))
+    results = db.results_of(engine, subjects.values(), failing)
+    shares: dict[str, list[Page]] = {}
+    for of, subject in subjects.items():
+        for result in results.get(subject, []):
+            shown = control.with_share(result, exact=exact)
+            shares.setdefault(result["rule"], []).append(
+                {"of": of, "subject": subject, **{k: shown[k] for k in ("verdict", "share", "hidden")}}
+            )
+    return shares
+
+
+def _before(engine: Engine, subject: Subject) -> dict[str, str]:
+    """The newest version of each of the last months before a delivery's, or the last builds before a build: what it is
+    of (a month, a number) -> its name."""
+    if subject.delivery:
+        source, period = subject.delivery.slice
+        known = [d for d in db.list_deliveries(engine, source) if d["period"] < period]
+        return dict(list({d["period"]: d["id"] for d in known}.items())[-EARLIER:])
+    last = subject.build or 0
+    return {str(n): f"build/{n}" for n in range(max(1, last - EARLIER), last)}
 
 
 def with_bar(result: Mapping[str, Any]) -> Page:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from catalogue.web import words
@@ -19,12 +20,19 @@ from schemas.text import LANGS, Lang
 HERE = Path(__file__).resolve().parent
 
 
+@pass_context
+def _typographic(context: Context, value: Any) -> Any:
+    """Texts of the contracts and rules, as French print has them; what is markup already was texts before."""
+    return text.typographic(value) if context.get("lang") == "fr" and type(value) is str else value
+
+
 @cache
 def _templates() -> Environment:
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_typographic,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -58,7 +66,7 @@ def to_html(
         _templates()
         .get_template(template)
         .render(
-            {"section": "", "here": "", **values},
+            {"section": "", "here": "", "synthetic": None, **values},
             lang=lang,
             other=next(other for other in LANGS if other != lang),
             in_languages=in_languages,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine
@@ -14,17 +15,28 @@ from catalogue.web import contracts, control
 from catalogue.web.checks import with_counts
 from catalogue.web.contracts import Database
 from catalogue.web.figures import GRID, Figures, to_grid
+from catalogue.web.synthetic import made_up, synthetic_deliveries
 from schemas.loader import Table
 
 Page = dict[str, Any]
 
+VERDICTS = ("errored", "critical", "warning", "passed")
+"""Worst first."""
+
 
 def home(engine: Engine, words: str) -> Page:
     """The list of databases, or what a search found."""
-    release, figures = _now(engine)
-    found = contracts.search(words) if words else None
-    cards = [_summary(engine, d, release, figures) for d in contracts.databases().values()]
-    return {"q": words, "found": found, "limit": contracts.FOUND, "cards": cards, "release": release}
+    now = _now(engine)
+    answers = contracts.search(words) if words else None
+    cards = [_summary(d, now) for d in contracts.databases().values()]
+    return {
+        "q": words,
+        "found": answers,
+        "limit": contracts.FOUND,
+        "cards": cards,
+        "release": now.release,
+        "synthetic": made_up(now.release.deliveries if now.release else (), now.synthetic),
+    }
 
 
 def database(engine: Engine, name: str) -> Page | None:
@@ -32,24 +44,19 @@ def database(engine: Engine, name: str) -> Page | None:
     about = contracts.databases().get(name)
     if about is None:
         return None
-    release, figures = _now(engine)
-    releases = db.list_releases(engine)
-    mine = [(r, _mine(name, r.deliveries), _mine(name, r.added)) for r in releases]
+    now = _now(engine)
+    mine = [(r, _mine(name, r.deliveries), _mine(name, r.added)) for r in db.list_releases(engine)]
     return {
-        **_summary(engine, about, release, figures),
-        "release": release,
+        **_summary(about, now),
+        "release": now.release,
         "tables": [
             {
                 "table": table,
-                "rows": figures.one(f"{name}/{short}", "rows"),
-                "persons": figures.one(f"{name}/{short}", "persons"),
-                "first": figures.one(f"{name}/{short}", "first"),
-                "last": figures.one(f"{name}/{short}", "last"),
+                **{m: now.figures.one(f"{name}/{short}", m) for m in ("rows", "persons", "first", "last")},
             }
             for short, table in about.tables.items()
         ],
-        "grid": to_grid(figures.all(f"{name}/person", "cell", GRID)),
-        "runs": _runs(engine, name, release)[:12],
+        "grid": to_grid(now.figures.all(f"{name}/person", "cell", GRID)),
         "releases": [{"release": r, "holds": holds, "added": added} for r, holds, added in mine if holds][:12],
         "sources": [d for d in contracts.databases().values() if d.name != contracts.OMOP]
         if name == contracts.OMOP
@@ -63,18 +70,17 @@ def table(engine: Engine, name: str, short: str) -> Page | None:
     if about is None or short not in about.tables:
         return None
     contract, full = about.tables[short], f"{name}/{short}"
-    _, figures = _now(engine)
+    now = _now(engine)
+    figures = now.figures
     months = figures.all(full, "month")
-    most = max((int(m["number"] or 0) for m in months), default=0)
     return {
         "database": about,
         "table": contract,
-        "rows": figures.one(full, "rows"),
-        "persons": figures.one(full, "persons"),
-        "first": figures.one(full, "first"),
-        "last": figures.one(full, "last"),
+        **{m: figures.one(full, m) for m in ("rows", "persons", "first", "last")},
+        "described": now.described if figures.one(full, "rows") else None,
+        "synthetic": _summary(about, now)["synthetic"],
         "months": months[-36:],
-        "most": most,
+        "most": max((int(m["number"] or 0) for m in months), default=0),
         "variables": [_variable(figures, full, c, contract) for c in contract.columns],
     }
 
@@ -100,28 +106,55 @@ def _refers(fk: str | None) -> str:
     return short if about and short in about.tables else ""
 
 
-def _now(engine: Engine) -> tuple[Release | None, Figures]:
-    return db.current_release(engine), Figures(db.list_figures(engine))
+@dataclass(frozen=True)
+class Now:
+    """What readers see at present, read once for a page."""
+
+    release: Release | None
+    described: Release | None
+    """The release that the figures belong to: the last one that was described."""
+    figures: Figures
+    runs: Sequence[Page]
+    """The last quality run of every subject, newest first."""
+    synthetic: frozenset[str]
+    """Deliveries whose rows are made up."""
 
 
-def _summary(engine: Engine, about: Database, release: Release | None, figures: Figures) -> Page:
+def _now(engine: Engine) -> Now:
+    number = db.described_release(engine)
+    return Now(
+        release=db.current_release(engine),
+        described=db.get_release(engine, number) if number else None,
+        figures=Figures(db.list_figures(engine)),
+        runs=[with_counts(r) for r in db.list_quality_runs(engine, latest=True)],
+        synthetic=synthetic_deliveries(engine),
+    )
+
+
+def _summary(about: Database, now: Now) -> Page:
     """What the list and the head of the page say of a database."""
-    held = _mine(about.name, release.deliveries) if release else []
+    held = _mine(about.name, now.release.deliveries) if now.release else []
     months = sorted({d.split("/")[1] for d in held})
-    person_tables = [f"{about.name}/{t}" for t in about.tables]
-    persons = [f for t in person_tables if (f := figures.one(t, "persons"))]
-    rows = [f for t in person_tables if (f := figures.one(t, "rows"))]
-    runs = _runs(engine, about.name, release)
+    tables = [f"{about.name}/{t}" for t in about.tables]
+    persons = [f for t in tables if (f := now.figures.one(t, "persons"))]
+    rows = [f for t in tables if (f := now.figures.one(t, "rows"))]
+    care = [f["text"] for t in tables for side in ("first", "last") if (f := now.figures.one(t, side)) and f["text"]]
+    runs = _runs(about.name, now)
+    worst = min(runs, key=lambda r: VERDICTS.index(r["verdict"]), default=None)
     return {
         "database": about,
         "months": months,
         "missing": _missing(months),
+        "care": (min(care), max(care)) if care else None,
         "persons": max(persons, key=lambda f: f["number"] or 0) if persons else None,
         # D3: a total is the sum of what is shown
         "rows": {"number": sum(f["number"] or 0 for f in rows), "suppressed": False} if rows else None,
-        "verdict": runs[0]["verdict"] if runs else None,
-        "last_run": runs[0] if runs else None,
+        "described": now.described if persons or rows else None,
+        "verdict": worst["verdict"] if worst else None,
+        "worst_run": worst,
+        "runs": runs[:12],
         "in_release": bool(held),
+        "synthetic": made_up(held, now.synthetic),
     }
 
 
@@ -129,12 +162,12 @@ def _mine(name: str, deliveries: Sequence[str]) -> list[str]:
     return [d for d in deliveries if name == contracts.OMOP or d.split("/")[0] == name]
 
 
-def _runs(engine: Engine, name: str, release: Release | None) -> list[Page]:
+def _runs(name: str, now: Now) -> list[Page]:
     """The last quality runs of what the current release holds of a database, newest first."""
-    if release is None:
+    if now.release is None:
         return []
-    subjects = {release.build} if name == contracts.OMOP else set(_mine(name, release.deliveries))
-    return [with_counts(r) for r in db.list_quality_runs(engine, latest=True) if r["subject"] in subjects]
+    subjects = {now.release.build} if name == contracts.OMOP else set(_mine(name, now.release.deliveries))
+    return [r for r in now.runs if r["subject"] in subjects]
 
 
 def _missing(months: Sequence[str]) -> list[str]:
@@ -152,7 +185,9 @@ def _missing(months: Sequence[str]) -> list[str]:
 
 def releases(engine: Engine) -> Page:
     found = db.list_releases(engine)
-    return {"releases": found, "current": found[0].id if found else None}
+    held = {d for r in found for d in r.deliveries}
+    synthetic = made_up(held, synthetic_deliveries(engine))
+    return {"releases": found, "current": found[0].id if found else None, "synthetic": synthetic}
 
 
 def release(engine: Engine, number: int) -> Page | None:
@@ -170,6 +205,7 @@ def release(engine: Engine, number: int) -> Page | None:
         "is_current": current is not None and current.id == found.id,
         "tables": tables,
         "check": db.last_quality_run(engine, found.build),
+        "synthetic": made_up(found.deliveries, synthetic_deliveries(engine)),
     }
 
 
@@ -190,6 +226,7 @@ def deliveries(engine: Engine, source: str, state: str, *, exact: bool) -> Page:
     ]
     return {
         "any": bool(every),
+        "synthetic": made_up([d["id"] for d in every], {d["id"] for d in every if d["synthetic"]}),
         "deliveries": chosen,
         "source": source,
         "state": state,
@@ -220,6 +257,7 @@ def delivery(engine: Engine, delivery_id: str, *, exact: bool) -> Page | None:
     events = [_event(e, ids, exact=exact) for e in known["events"]]
     decided = [{"said": None, **d, **({} if exact else control.NOBODY)} for d in known["decisions"]]
     return {
+        "synthetic": "all" if known["synthetic"] else None,
         "delivery": with_rows(known, control.to_lake(same_source, exact=exact)[known["id"]], exact=exact),
         "history": sorted([*events, *decided], key=lambda e: e["at"]),
         "last": events[-1] if events else None,

@@ -6,7 +6,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from schemas.text import LANGS, Lang
+from schemas.text import LANGS, Lang, typographic
 
 TEXTS = Path(__file__).resolve().parent / "texts.toml"
 
@@ -15,7 +15,12 @@ TEXTS = Path(__file__).resolve().parent / "texts.toml"
 def texts() -> dict[str, dict[str, str]]:
     """``{"home.lead": {"fr": ..., "en": ...}}``."""
     with TEXTS.open("rb") as file:
-        return {f"{group}.{key}": text for group, keys in tomllib.load(file).items() for key, text in keys.items()}
+        groups = tomllib.load(file)
+    return {
+        f"{group}.{key}": {**text, "fr": typographic(text["fr"])}
+        for group, keys in groups.items()
+        for key, text in keys.items()
+    }
 
 
 def say(lang: Lang, key: str, **values: object) -> str:

@@ -52,6 +52,8 @@ class Manifest(_Strict):
     created_at: AwareDatetime = Field(strict=False)
     stage1_key: Hex16
     """Check value of the stage-1 key that made the pseudonyms."""
+    synthetic: bool = False
+    """The rows are made up and are of nobody: every page that shows something of them says so."""
     files: tuple[FileEntry, ...] = Field(min_length=1, strict=False)
 
 

@@ -82,6 +82,8 @@ def written(folder: Path, results: list[Result], verdict: str, subject: str = NA
         db.set_books(engine, NAME, [BOOK])
         at = datetime(2024, 4, 3, 9, 0, tzinfo=UTC)
         db.record_decision(engine, NAME, "anne", at, "reject", "<i>no</i>")
+    db.announce(engine, NAME, {"files": []}, "sha")
+    db.start_build(engine, [NAME])
     db.add_quality_run(engine, subject, [r.model_dump() for r in results], verdict)
     paths = write_run(engine, subject, folder / "new")
     assert paths
@@ -164,7 +166,7 @@ def test_words_are_escaped(pages: dict[Lang, str]) -> None:
 
 @pytest.mark.parametrize("verdict", ["passed", "warning", "critical", "errored"])
 def test_every_verdict_has_its_page_without_the_optional_parts(tmp_path: Path, verdict: str) -> None:
-    for html in written(tmp_path, [], verdict, "build/3").values():
+    for html in written(tmp_path, [], verdict, "build/1").values():
         assert f'data-verdict="{verdict}"' in html
         Page(html)
 

@@ -212,6 +212,7 @@ class RecordsSuite:
             "source": "dcir",
             "period": "2024-01",
             "version": 1,
+            "synthetic": False,
             "state": "announced",
             "reason": None,
             "at": found["at"],

@@ -53,6 +53,21 @@ def test_a_limit_is_a_share_a_number_or_both(rate: float, count: int | None, fr:
     assert text.limit("en", rate, count) == en
 
 
+@pytest.mark.parametrize(
+    ("plain", "printed"),
+    [
+        ("Lignes reçues : 12 ; et après ?", "Lignes reçues\u00a0: 12\u202f; et après\u202f?"),
+        ("« hub demo »", "«\u00a0hub demo\u00a0»"),
+        ("au plus 5 %, pas plus !", "au plus 5\u202f%, pas plus\u202f!"),
+        ("a ? b", "a\u202f? b"),
+        ("de 09:30 à 10:00, http://x", "de 09:30 à 10:00, http://x"),
+    ],
+)
+def test_french_punctuation_keeps_to_its_word(plain: str, printed: str) -> None:
+    assert text.typographic(plain) == printed
+    assert text.typographic(printed) == printed
+
+
 def test_months_and_moments() -> None:
     at = datetime(2026, 12, 1, 0, 5, tzinfo=timezone(timedelta(hours=1)))
     assert (text.month("fr", "2024-08"), text.month("en", "2024-08")) == ("août 2024", "August 2024")

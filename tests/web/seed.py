@@ -64,8 +64,7 @@ def fill(engine: Engine) -> None:
     correction = "dcir/2024-02/v2"
     arrive(engine, correction, run=RUN)
     judge(engine, correction, "warning")
-    at = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
-    db.record_decision(engine, correction, "Camille Martin", at, "approve", "known change of codes")
+    db.record_decision(engine, correction, "Camille Martin", datetime.now(UTC), "approve", "known change of codes")
     db.record_event(engine, correction, "waiting", run=RUN)
     db.record_event(engine, correction, "approved", reason="steward Camille Martin", run=RUN)
     published(engine, correction, run=RUN)
@@ -81,6 +80,7 @@ def manifest(source: str, tables: tuple[str, ...]) -> dict[str, Any]:
     return {
         "contract_version": 1,
         "stage1_key": "0011223344556677",
+        **({"synthetic": True} if source == "dcir" else {}),
         "files": [{**f, "sha256": "a" * 64} for f in files],
     }
 
@@ -113,7 +113,9 @@ def published(engine: Engine, name: str, run: str) -> None:
 def judge(engine: Engine, subject: str, verdict: str) -> int:
     table = "omop/person" if subject.startswith("build/") else f"{subject.split('/')[0]}/x"
     kept = [result(table, f"RULE-{n:03d}", "passed", n % 3) for n in range(1, 18)]
-    if verdict != "passed":
+    if verdict == "passed":
+        kept.append(result(table, "RULE-018", "passed", 1, 103))
+    else:
         kept.append(result(table, "RULE-018", "failed", 0 if verdict == "critical" else 1, 310))
     kept.append({**result(table, "RULE-019", "passed", 2), "denominator": 0, "not_applicable": True})
     return db.add_quality_run(engine, subject, kept, verdict)

@@ -308,6 +308,69 @@ def test_stewards_see_who_decided_and_why_and_are_told_what_they_see(full: str, 
     assert get(f"{stewards}/robots.txt").text.endswith("Disallow: /\n")
 
 
+def test_a_decision_stands_on_top_of_the_check_that_it_is_on(stewards: str, full: str) -> None:
+    for address in (f"{stewards}/en/quality/dcir/2024-02/v2", f"{full}/en/quality/dcir/2024-02/v2"):
+        page = get(address).text.partition("<main")[2]
+        assert page.index("Approved by a data steward") < page.index("<strong>Warnings</strong>")
+    assert "Decision on an earlier check" not in get(f"{stewards}/en/quality/dcir/2024-02/v2").text
+
+
+def test_a_broken_rule_stands_beside_its_months_before(stewards: str, full: str) -> None:
+    exact, public = (get(f"{at}/en/quality/dcir/2024-02/v2").text for at in (stewards, full))
+    for page, before, now in ((exact, "0.83%", "2.5%"), (public, "1%", "3%")):
+        table = page[page.index('<table class="earlier">') :].partition("</table>")[0]
+        assert '<a href="/en/quality/dcir/2024-01/v1">January 2024</a>' in table
+        assert f'<td class="n">{before}</td><td class="n">{now}</td>' in table
+        assert '<td class="n">Passed</td><td class="n">Failed</td>' in table
+        assert "March" not in table
+
+
+def test_what_is_made_up_says_so_wherever_it_is(full: str) -> None:
+    every, some = "these rows are made up", "Some of these data are synthetic"
+    for path, said in {
+        "": some,
+        "databases/omop": some,
+        "databases/omop/person": some,
+        "databases/dcir": every,
+        "databases/dcir/er_prs_f": every,
+        "deliveries": some,
+        "deliveries/dcir/2024-02/v2": every,
+        "quality": some,
+        "quality/dcir/2024-02/v2": every,
+        "quality/build/1": some,
+        "releases": some,
+        "releases/2": some,
+    }.items():
+        assert said in get(f"{full}/en/{path}").text, path
+    for path in ("databases/ville", "deliveries/ville/2024-01/v1", "quality/ville/2024-01/v1", "about"):
+        page = get(f"{full}/en/{path}").text
+        assert every not in page
+        assert some not in page
+
+
+def test_a_card_shows_the_worst_verdict_and_the_release_of_its_figures(tmp_path: Path) -> None:
+    engine = db.open_engine(f"sqlite:///{tmp_path / 'hub.db'}")
+    db.migrate(engine)
+    names = ["dcir/2024-01/v1", "dcir/2024-02/v1"]
+    for name, verdict in zip(names, ("warning", "passed"), strict=True):
+        seed.arrive(engine, name)
+        seed.judge(engine, name, verdict)
+        seed.published(engine, name, run="ingest/1")
+    first = seed.release(engine, names[:1], 1)
+    db.set_figures(engine, first, seed.figures())
+    seed.release(engine, names[1:], 2)  # not described yet
+    with serving(create_app(engine), free_port()) as at:
+        home, page = get(f"{at}/en/").text, get(f"{at}/en/databases/dcir").text
+    engine.dispose()
+    card = home[home.index("/en/databases/dcir") :].partition("</li>")[0]
+    for html in (card, page):
+        assert "Warnings" in html  # of January; February, judged later, passed
+        assert "January 2024 to February 2024" in html  # deliveries, and care as the figures date it
+        assert 'href="/en/releases/1">release 1</a> <span class="quiet">(no longer the current release)' in html
+    assert "Dates of care" in card
+    assert "Figures of release 1 of" in page
+
+
 def test_the_stewards_pages_answer_to_their_own_names_only(stewards: str) -> None:
     assert get(f"{stewards}/en/", headers={"host": "evil.example"}).status_code == 400
 
@@ -397,6 +460,7 @@ def test_a_check_leads_to_its_delivery_and_to_its_run(tmp_path: Path) -> None:
     name, (dag, _, run) = "dcir/2024-02/v2", seed.RUN.partition("/")
     db.announce(engine, name, {"files": []}, name)
     number = db.add_quality_run(engine, name, [], "passed", run=seed.RUN)
+    db.start_build(engine, [name])
     build = db.add_quality_run(engine, "build/1", [], "passed")
     with serving(create_app(engine, exact=True, airflow_origins=("https://airflow.test",)), free_port()) as at:
         of_delivery = httpx.get(f"{at}/en/quality/{number}").text

@@ -121,8 +121,10 @@ def records(block: Block) -> int:
     return ends + block.is_cut
 
 
-def manifest_of(delivery: DeliveryId, source: Source, key_check: str, files: Sequence[FileEntry]) -> Manifest:
-    """What a contributor declares now."""
+def manifest_of(
+    delivery: DeliveryId, source: Source, key_check: str, files: Sequence[FileEntry], *, synthetic: bool = False
+) -> Manifest:
+    """What a contributor declares now; rows that are made up are ``synthetic``."""
     return {
         "contract": source.source,
         "contract_version": source.contract,
@@ -131,6 +133,7 @@ def manifest_of(delivery: DeliveryId, source: Source, key_check: str, files: Seq
         "version": delivery.version,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "stage1_key": key_check,
+        **({"synthetic": True} if synthetic else {}),
         "files": [f.model_dump() for f in files],
     }
 

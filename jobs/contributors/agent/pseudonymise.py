@@ -83,8 +83,10 @@ def pseudonymise(
     key_file: Path,
     progress: Progress | None = None,
     dry_run: bool = False,
+    synthetic: bool = False,
 ) -> AgentReport:
-    """Writes ``outbox/<delivery>`` from ``inbox/<period>/v<n>``; with ``dry_run`` the outbox stays as it was.
+    """Writes ``outbox/<delivery>`` from ``inbox/<period>/v<n>``; with ``dry_run`` the outbox stays as it was. Rows that
+    are made up are declared ``synthetic``.
 
     Raises ``KeyRefused`` without the contributor's key, ``Incomplete`` (empty_inbox), ``ConfigError`` for a source
     that needs no agent, ``StorageError``, and ``ContractRefused`` for an export that is not as agreed: reasons of the
@@ -104,7 +106,7 @@ def pseudonymise(
             raise _nir_elsewhere(delivery, books.findings)
         files = tuple(sorted(entries, key=lambda f: (source.tables.index(f.table), f.name)))
         if not dry_run:
-            _publish(part, target, manifest_of(delivery, source, check_value(key), files))
+            _publish(part, target, manifest_of(delivery, source, check_value(key), files, synthetic=synthetic))
     except OSError as error:
         raise StorageError(
             f"{delivery}: the delivery cannot be made ({error.strerror or type(error).__name__}).",

@@ -116,6 +116,7 @@ def write(delivery: Delivery, home: Path, key: bytes) -> Path:
             inbox=home / "agents" / "ville" / "inbox",
             outbox=home / "outboxes",
             key_file=home / "keys" / "contributors" / "p1.key",
+            synthetic=True,
         )
     if delivery.file_fault:
         declared = None if delivery.source == "ville" else named

@@ -34,6 +34,7 @@ def declare(folder: Path, named: Mapping[str, str], key: str) -> None:
         "version": int(version[1:]),
         "created_at": f"{sent}T06:00:00+00:00",
         "stage1_key": key,
+        "synthetic": True,
         "files": files,
     }
     part = folder / f".{MANIFEST}.part"
