@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from html.parser import HTMLParser
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 from urllib.parse import urldefrag, urljoin
 
 import httpx
@@ -74,6 +75,7 @@ def fill(engine: Engine, count: Count) -> None:
             publish(engine, name, count)
         build = db.start_build(engine, names, run=f"build/{number}")
         judge(engine, f"build/{build}", "warning", count)
+        db.set_build_detail(engine, build, built(count))
         release = db.add_release(engine, {"omop/person": number}, names, build)
         hidden = [f for f in seed.figures() if f["text"] is None and f["measure"] != "code"]
         db.set_figures(engine, release, [{**f, "number": None, "suppressed": True} for f in hidden])
@@ -90,6 +92,17 @@ def fill(engine: Engine, count: Count) -> None:
     db.record_event(engine, "pmsi_mco/2024-03/v1", "rejected", reason="quality", detail=said)
     files = [{"name": "PATIENT.csv", "table": "patient", "rows": count(), "bytes": count(), "sha256": "a"}]
     db.announce(engine, "ville/2024-04/v1", {"files": files}, "announced only")
+
+
+def built(count: Count) -> dict[str, Any]:
+    """What a build records of what it left out of one month: few rows of each table and reason, few events."""
+    filtered = []
+    for book in seed.BUILT["filtered"]:
+        if book["period"] == MONTHS[0]:
+            lost = {reason: count() for reason in book["left_out"]}
+            stay = count()
+            filtered.append({**book, "left_out": lost, "stay": stay, "rows": stay + sum(lost.values())})
+    return {**seed.BUILT, "filtered": filtered, "losses": {min(seed.BUILT["losses"]): count()}}
 
 
 def arrive(engine: Engine, name: str, count: Count) -> None:
