@@ -15,7 +15,6 @@ HEAVY = {
     "delta-spark",
     "fastapi",
     "great-expectations",
-    "numpy",
     "pandas",
     "pyarrow",
     "pyspark",
