@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from expectations.kinds import FROM_BOOKS
 from jobs.errors import QualityErrored
-from jobs.quality.rule import Rule
+from jobs.quality.rule import CONCEPT, Rule
 from jobs.rows.books import KEPT, STATUS
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ Counts = dict[str, tuple[int, int]]
 Read = Callable[[str], "DataFrame"]
 
 ROWS = "_rows"
-CONCEPT = "omop/concept"
 PERIOD = "_period"
 FLAGGED = frozenset({"foreign_key", "concept_domain", "in_period"})
 """Kinds that need more than the table's own columns: ``annotate`` answers them with a boolean column."""
@@ -125,18 +124,20 @@ def annotate(df: DataFrame, rules: Sequence[Rule], read: Read, broadcast: Collec
         there = f"_there_{n}"
         if rule.kind == "concept_domain":
             concepts = read(CONCEPT) if concepts is None else concepts
-            table, keys = CONCEPT, [f"_key_{n}_0"]
+            keys = [f"_key_{n}_0"]
             referred = concepts.where(F.col("domain_id").isin(list(rule.domain)))
             referred = referred.select(F.col("concept_id").alias(keys[0])).distinct()
             asked_of = (col(rule.columns[0]).isNotNull()) & (col(rule.columns[0]) != 0)
         else:
-            table, names = rule.reference
+            names = rule.reference[1]
             keys = [f"_key_{n}_{i}" for i in range(len(names))]
-            referred = read(table).select(*[col(name).alias(key) for name, key in zip(names, keys, strict=True)])
+            referred = read(str(rule.looks_into)).select(
+                *[col(name).alias(key) for name, key in zip(names, keys, strict=True)]
+            )
             referred = referred.dropna().distinct()
             asked_of = reduce(and_, [col(name).isNotNull() for name in rule.columns])
         referred = referred.withColumn(there, F.lit(True))
-        if table in broadcast:
+        if rule.looks_into in broadcast:
             referred = F.broadcast(referred)
         same = reduce(and_, [col(name) == F.col(key) for name, key in zip(rule.columns, keys, strict=True)])
         df = (

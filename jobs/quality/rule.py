@@ -15,6 +15,8 @@ from schemas.text import Lang, Text
 Severity = Literal["critical", "warning", "info"]
 Scalar = bool | int | float | datetime | date | str
 
+CONCEPT = "omop/concept"
+"""The table that says of which domain a concept is."""
 ARGUMENTS = ("column", "columns", "values", "min", "max", "regex", "other", "references", "domain", "of")
 
 
@@ -133,6 +135,13 @@ class Rule(BaseModel):
         """Table and columns that a foreign key points to."""
         table, _, column = (self.references or "").partition(".")
         return table, (column,) if column else self.columns
+
+    @property
+    def looks_into(self) -> str | None:
+        """The other table that the rule has to read; None when the row says it all."""
+        if self.kind == "concept_domain":
+            return CONCEPT
+        return self.reference[0] if self.references else None
 
     @property
     def allowed_rate(self) -> float:

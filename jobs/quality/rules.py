@@ -191,9 +191,9 @@ def load_rules(name: str, root: Path = EXPECTATIONS, contract: Contract = loader
 
 
 def in_checking_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Tables with those first that the foreign keys of others look into. Raises ``ConfigError`` for a circle."""
+    """Tables with those first that the rules of others look into. Raises ``ConfigError`` for a circle."""
     wanted = set(names)
-    looks_into = {n: {r.reference[0] for r in load_rules(n) if r.references} & wanted - {n} for n in sorted(wanted)}
+    looks_into = {n: {r.looks_into for r in load_rules(n) if r.looks_into} & wanted - {n} for n in sorted(wanted)}
     try:
         return tuple(TopologicalSorter(looks_into).static_order())
     except CycleError as error:

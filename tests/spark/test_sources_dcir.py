@@ -214,6 +214,8 @@ def test_slice_by_slice_or_all_at_once_is_the_same(tables: dict[str, DataFrame],
         to_harmonisable("dcir", {n: t.where(F.col("_period") == p) for n, t in tables.items()})
         for p in ("2024-02", "2024-01")
     ]
-    for all_at_once, shape, second, first in zip((stem, whole.evidence), (STEM, EVIDENCE), *slices, strict=True):
+    for all_at_once, shape, second, first in zip(
+        (stem, whole.evidence), (STEM, EVIDENCE), *[each[:2] for each in slices], strict=True
+    ):
         columns = ["_period", *[f.name for f in shape.fields if f.dataType.typeName() != "binary"]]
         assert shown(second.unionByName(first), columns) == shown(all_at_once, columns)

@@ -9,6 +9,7 @@ import pytest
 
 from jobs.errors import ConfigError
 from jobs.harmonise.omop import DATABASE, PERSONS, event_names, made_from, made_tables
+from jobs.quality.counters import FLAGGED
 from jobs.quality.rules import in_checking_order, load_rules
 from jobs.settings import CHECKOUT
 from schemas import mappings
@@ -44,8 +45,9 @@ def test_a_table_comes_after_those_that_its_rules_look_into() -> None:
     assert set(order) == {f"omop/{t}" for t in omop_names()}
     for at, name in enumerate(order):
         for rule in load_rules(name):
-            if rule.references and rule.reference[0] != name:
-                assert rule.reference[0] in order[:at], f"{name}: {rule.id}"
+            assert (rule.looks_into is not None) == (rule.kind in FLAGGED - {"in_period"}), rule.id
+            if rule.looks_into not in (None, name):
+                assert rule.looks_into in order[:at], f"{name}: {rule.id}"
 
 
 def test_a_new_table_is_found(planted_folders: tuple[Path, Path]) -> None:
