@@ -16,7 +16,7 @@ NOT_SHOWN = {"already_pulling", "bad_delivery_id", "not_encrypted", "key_missing
 
 def reasons() -> set[str]:
     found: set[object] = set()
-    for path in INTAKE.glob("*.py"):
+    for path in INTAKE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call):
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")

@@ -269,7 +269,7 @@ def test_the_books_are_shown_and_add_up(stewards: str) -> None:
     page = get(f"{stewards}/en/deliveries/dcir/2024-02/v2").text
     for number in ("12,480", "12,380", "48", "37,440", "37,140", "144"):
         assert re.search(rf">{number}<", page), number
-    assert "value can not be read <code>EXE_SOI_DTD</code>" in page
+    assert "value cannot be read <code>EXE_SOI_DTD</code>" in page
     refused = get(f"{stewards}/en/deliveries", params={"state": "rejected"}).text
     assert "refused at the quality gate" in refused
     assert refused.count("<tr>") == 3  # head, the one delivery, total
