@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from catalogue import db
-from jobs.errors import KeyRefused, ServerUnavailable
+from catalogue.db.engine import SchemaState
+from jobs.errors import ConfigError, KeyRefused, ServerUnavailable
 from jobs.settings import Settings
 from jobs.spark import health, server, session
 from jobs.spark.functions import KEY_CHECK
@@ -28,16 +29,24 @@ class Hub:
     """One hub, opened for one command."""
 
     settings: Settings
+    reads: bool = False
+    """Whether the command only reads: it then creates and migrates nothing."""
 
     @cached_property
     def engine(self) -> Engine:
+        """The hub database, its schema the one of this code. Raises ``ConfigError`` when it is not, and the command
+        only reads; or when a newer hub made it."""
         engine = db.open_engine(self.settings.database)
-        db.migrate(engine)
+        if self.reads:
+            require_hub(self.settings, db.schema_state(engine))
+        else:
+            db.migrate(engine)
         return engine
 
     @cached_property
     def spark(self) -> SparkSession:
         """A session whose server holds the registered keys. Raises ``KeyRefused`` before any data is read."""
+        engine = self.engine  # first: without a hub there is nothing to ask the server
         if server.ready(self.settings) and not health.speaks(self.settings):
             raise ServerUnavailable(
                 "The Spark server is there and does not answer.",
@@ -45,12 +54,36 @@ class Hub:
                 next_step="run `hub spark start`, which starts it again",
             )
         spark = session.connect(self.settings)
-        check_server_keys(spark, self.engine)
+        check_server_keys(spark, engine)
         return spark
 
     @property
     def run(self) -> str | None:
         return self.settings.airflow_run
+
+
+def require_hub(settings: Settings, schema: SchemaState) -> None:
+    """Raises ``ConfigError`` unless the home holds a hub that this code can read as it is."""
+    if schema == "missing":
+        raise no_hub(settings)
+    if schema == "newer":
+        raise db.newer_schema()
+    if schema == "older":
+        raise ConfigError(
+            f"The hub in {settings.root} was made by an older version, and its database is not migrated yet.",
+            reason="older_schema",
+            next_step="`hub up` or `hub key init` migrates it; make a copy of the database first",
+        )
+
+
+def no_hub(settings: Settings) -> ConfigError:
+    """The error for a home without a hub."""
+    where = f"{settings.root}" if settings.database_url is None else "the database that HUB_DATABASE_URL names"
+    return ConfigError(
+        f"There is no hub in {where}.",
+        reason="no_hub",
+        next_step="make one with `hub init`, or name the folder of yours in HUB_HOME",
+    )
 
 
 def check_server_keys(spark: SparkSession, engine: Engine) -> None:

@@ -12,7 +12,7 @@ from catalogue.db.deliveries import (
     refuse_books,
     set_books,
 )
-from catalogue.db.engine import migrate, open_engine
+from catalogue.db.engine import migrate, newer_schema, open_engine, schema_state
 from catalogue.db.figures import described_release, list_figures, set_figures
 from catalogue.db.holdings import (
     files_of_other_periods,
@@ -78,6 +78,7 @@ __all__ = [
     "list_quality_runs",
     "list_releases",
     "migrate",
+    "newer_schema",
     "open_engine",
     "pending_deliveries",
     "pending_withdrawals",
@@ -89,6 +90,7 @@ __all__ = [
     "register_key",
     "results_of",
     "same_content",
+    "schema_state",
     "set_books",
     "set_build_detail",
     "set_counts",

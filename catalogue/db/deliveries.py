@@ -176,9 +176,10 @@ def _must_balance(row: Book) -> None:
 def list_deliveries(
     engine: Engine, source: str | None = None, period: str | None = None, delivery_id: str | None = None
 ) -> list[Record]:
-    """One record per delivery, by source, period and version: ``id, source, period, version, synthetic, state, reason,
-    at, in_lake, published_at, rows_in_lake, replaced_by, rows_in, rows_published, rows_quarantined {reason: rows},
-    rows_duplicate, rows_settled, tables {table: the same counts}, books [table, file and the same counts]``.
+    """One record per delivery, by source, period and version: ``id, source, period, version, synthetic,
+    state, reason, at, first_seen_at, in_lake, published_at, rows_in_lake, replaced_by, rows_in, rows_published,
+    rows_quarantined {reason: rows}, rows_duplicate, rows_settled,
+    tables {table: the same counts}, books [table, file and the same counts]``.
 
     ``state``, ``reason``, ``at`` and the counts of rows are those of the last attempt to take it in; rows are zero
     until it was staged. ``in_lake``, ``published_at``, ``rows_in_lake`` (None: not recorded) and ``tables_in_lake``
@@ -207,6 +208,7 @@ def list_deliveries(
             "state": events[d.id].state,
             "reason": events[d.id].reason,
             "at": events[d.id].at,
+            "first_seen_at": d.first_seen_at,
             **_in_lake(d, held.get((d.source, d.period)), d.id in published or events[d.id].state == "superseded"),
             **_sum(books.get(d.id, [])),
             "tables": {
@@ -263,7 +265,6 @@ def get_delivery(engine: Engine, delivery_id: object) -> Record | None:
             "contract_version": row.contract_version,
             "stage1_key": row.stage1_key,
             "manifest_sha256": row.manifest_sha256,
-            "first_seen_at": row.first_seen_at,
             "files": [as_dict(f, "name", "table_name", "rows", "bytes", "sha256") for f in row.files],
             "events": [as_dict(e, "at", "state", "reason", "run", "detail") for e in events],
             "decisions": decisions(session, wanted),

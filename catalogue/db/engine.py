@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -17,6 +17,7 @@ from jobs.errors import ConfigError, StorageError
 
 VERSION_TABLE = "hub_alembic_version"
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+SchemaState = Literal["missing", "older", "present", "newer"]
 BUSY_MS = 30_000
 """How long a writer waits for another one on SQLite."""
 _LOCK = 0x6875622D  # any number that only the hub's migrations take
@@ -25,18 +26,16 @@ _LOCK = 0x6875622D  # any number that only the hub's migrations take
 def open_engine(url: str) -> Engine:
     """An engine for ``sqlite:///<path>`` or ``postgresql://...`` (psycopg 3).
 
-    On SQLite: write-ahead log, foreign keys on, writers wait for each other for up to 30 s. Raises ``ConfigError`` for
-    another kind of database.
+    On SQLite: write-ahead log, foreign keys on, writers wait for each other for up to 30 s. Creates nothing:
+    ``migrate`` does. Raises ``ConfigError`` for another kind of database.
     """
     where = make_url(url)
     if where.drivername in ("postgresql", "postgres"):
         where = where.set(drivername="postgresql+psycopg")
     if where.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ConfigError("The hub database is SQLite or PostgreSQL.", next_step="mend HUB_DATABASE_URL")
+        raise ConfigError("The hub database is SQLite or PostgreSQL.", next_step="correct HUB_DATABASE_URL")
     if where.get_backend_name() != "sqlite":
         return create_engine(where, pool_pre_ping=True, hide_parameters=True)
-    if where.database:
-        Path(where.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(where, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -84,9 +83,14 @@ def one_at_a_time(session: Session, table: str) -> None:
 
 @contextmanager
 def _session(engine: Engine) -> Iterator[Session]:
+    with _refusals(), Session(engine, expire_on_commit=False) as session:
+        yield session
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
     try:
-        with Session(engine, expire_on_commit=False) as session:
-            yield session
+        yield
     except SQLAlchemyError as error:
         # the text of a database error can quote values: only its class leaves
         kind = type(error.orig).__name__ if isinstance(error, DBAPIError) else type(error).__name__
@@ -97,23 +101,56 @@ def _session(engine: Engine) -> Iterator[Session]:
         ) from None
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the schema to the newest revision; does nothing when it is there. Safe when several processes call it."""
-    from alembic import command
+def schema_state(engine: Engine) -> SchemaState:
+    """Whether the database holds a hub, and whether its schema is the one of this code. Only reads: a database that is
+    not there is not made. Raises ``StorageError`` when it does not answer."""
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    config = alembic_config()
-    head = ScriptDirectory.from_config(config).get_current_head()
-    with engine.connect() as connection:
+    file = _file(engine)
+    if file and not file.exists():
+        return "missing"
+    with _refusals(), engine.connect() as connection:
         at = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
-    if at == head:
+    if at is None:
+        return "missing"
+    known = [r.revision for r in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+    return "newer" if at not in known else "present" if at == known[0] else "older"
+
+
+def _file(engine: Engine) -> Path | None:
+    """The file of an SQLite database; None for one in memory, and for a server's."""
+    name = engine.url.database if engine.dialect.name == "sqlite" else None
+    return Path(name) if name and name != ":memory:" else None
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to the newest revision, in a new database when there is none; does nothing when it is there.
+    Safe when several processes call it. Raises ``ConfigError`` for a database that a newer hub migrated."""
+    from alembic import command
+
+    state = schema_state(engine)
+    if state == "present":
         return
+    if state == "newer":
+        raise newer_schema()
+    if file := _file(engine):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    config = alembic_config()
     with engine.execution_options(hub_writes=True).begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def newer_schema() -> ConfigError:
+    """The error for a database that this code is too old for."""
+    return ConfigError(
+        "The hub database was made by a newer version of the hub.",
+        reason="newer_schema",
+        next_step="use the version of the hub that made it, or a later one",
+    )
 
 
 def alembic_config() -> Any:

@@ -59,7 +59,7 @@ def serve(
     from jobs.settings import Settings
 
     settings = Settings()
-    engine = Hub(settings).engine
+    engine = Hub(settings, reads=True).engine
     if steward:
         where, at, what = host or settings.steward_host, port or settings.steward_port, "The stewards' pages are"
         origins = airflow_origins(settings.host, settings.airflow_port, settings.airflow_public_url)

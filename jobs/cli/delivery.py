@@ -4,44 +4,62 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli import show
-from jobs.delivery import DeliveryId, Subject
-from schemas.names import source_names
+from jobs.cli import arguments, show
+from jobs.delivery import STATES, DeliveryId, Subject
+
+if TYPE_CHECKING:
+    from jobs.hub import Hub
 
 app = typer.Typer(
     no_args_is_help=True, help="Deliveries: announce, pull, stage, gate, publish, withdraw; list them; backfill months."
 )
 
-Source = Annotated[str, typer.Option(help=f"Source, as in schemas/sources: {', '.join(source_names())}.")]
-Period = Annotated[str, typer.Option(help="Month, YYYY-MM.")]
-Delivery = Annotated[str, typer.Argument(help="Delivery, <source>/<YYYY-MM>/v<n>.")]
+Source = Annotated[str, arguments.Source]
+Period = Annotated[str, arguments.Period]
+Delivery = Annotated[str, arguments.Delivery]
 ROWS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
 BOOK = ("table", "file", *ROWS)
-COLUMNS = ("id", "rows_in_lake", "replaced_by", "state", "at", "reason", *ROWS)
+COLUMNS = ("id", "rows_in_lake", "replaced_by", "state", "first_seen", "last_event", "reason", *ROWS)
 
 
-def _hub() -> Hub:  # type: ignore[name-defined]  # noqa: F821
+def _hub(*, reads: bool = False) -> Hub:
     from jobs.hub import Hub
     from jobs.settings import Settings
 
-    return Hub(Settings())
+    return Hub(Settings(), reads=reads)
 
 
 @app.command("list")
 def list_(
-    source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
-    period: Annotated[str | None, typer.Option(help="Only this month, YYYY-MM.")] = None,
+    source: Annotated[str | None, arguments.Source] = None,
+    period: Annotated[str | None, arguments.Period] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            help=f"State of the last attempt: {', '.join(STATES)}.",
+            callback=arguments.state,
+            autocompletion=arguments.complete_state,
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
 ) -> None:
     """Every delivery: its rows in the lake, then what became of the last attempt to take it in, with its books."""
     from catalogue import db
 
-    rows = db.list_deliveries(_hub().engine, source, period)
-    show.table(rows, COLUMNS, empty="No delivery was announced yet: `hub delivery announce`.", as_json=json)
+    hub = _hub(reads=True)
+    rows = [d for d in db.list_deliveries(hub.engine, source, period) if state in (None, d["state"])]
+    empty = f"No delivery was announced yet in {hub.settings.root}: `hub delivery announce`."
+    if not rows and db.list_deliveries(hub.engine):
+        asked = "".join(
+            f" {word} {value}" for word, value in (("of", source), ("for", period), ("in state", state)) if value
+        )
+        empty = f"No delivery{asked} in {hub.settings.root}: `hub delivery list` shows all."
+    dated = rows if json else [{**d, "first_seen": d["first_seen_at"], "last_event": d["at"]} for d in rows]
+    show.table(dated, COLUMNS, empty=empty, as_json=json)
     if rows and not json:
         held = [d for d in rows if d["in_lake"]]
         show.say(f"In the lake: {sum(d['rows_in_lake'] or 0 for d in held):,} rows of {len(held)} deliveries.")
@@ -56,7 +74,7 @@ def show_(
     from catalogue import db
     from jobs.errors import ConfigError
 
-    found = db.get_delivery(_hub().engine, DeliveryId.parse(delivery))
+    found = db.get_delivery(_hub(reads=True).engine, DeliveryId.parse(delivery))
     if found is None:
         raise ConfigError(f"{delivery} was never announced.", next_step="see `hub delivery list`")
     if json:
@@ -90,13 +108,14 @@ def quarantined(
     from itertools import islice
 
     from jobs.intake.quarantine import quarantined_records
-    from jobs.settings import Settings
 
-    settings = Settings()
+    settings = _hub().settings
     found = quarantined_records(
         DeliveryId.parse(delivery), settings.quarantine, key or settings.keys / "steward" / "quarantine.pem", table
     )
     rows = list(islice(found, limit))
+    if not rows:
+        _require_announced(delivery)
     show.table(
         rows,
         ("table", "file", "record", "reason"),
@@ -105,6 +124,14 @@ def quarantined(
     )
     if next(found, None):
         show.say(f"There are more than {limit}: narrow with --table, or raise --limit.")
+
+
+def _require_announced(delivery: str) -> None:
+    from catalogue import db
+    from jobs.errors import ConfigError
+
+    if db.delivery_state(_hub(reads=True).engine, delivery) is None:
+        raise ConfigError(f"{delivery} was never announced.", next_step="see `hub delivery list`")
 
 
 @app.command()
@@ -191,7 +218,7 @@ def withdraw(
     from jobs.steps.withdraw import plan
     from jobs.steps.withdraw import withdraw as step
 
-    hub, which = _hub(), DeliveryId.parse(delivery)
+    hub, which = _hub(reads=not yes), DeliveryId.parse(delivery)
     planned = plan(hub, which)
     if planned["state"] == "withdrawn":
         show.say(f"{delivery} is withdrawn: the lake holds nothing of it.")
@@ -222,8 +249,6 @@ def backfill(
     from jobs.serve.rest import AirflowClient
     from jobs.settings import Settings
 
-    if source not in source_names():
-        raise ConfigError(f"There is no source {source[:40]}.", next_step=f"one of {', '.join(source_names())}")
     settings, months = Settings(), months_between(first, last or first)
     if not airflow.passwords_file(settings).exists():
         raise ConfigError("This home has no Airflow.", next_step="start it with `hub up`, or ask in Airflow itself")

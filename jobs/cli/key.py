@@ -54,9 +54,10 @@ def list_(json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = F
     from jobs.hub import Hub
     from jobs.settings import Settings
 
-    rows = db.list_keys(Hub(Settings()).engine)
+    hub = Hub(Settings(), reads=True)
+    rows = db.list_keys(hub.engine)
     columns = ("key_id", "purpose", "check_value", "registered_at")
-    show.table(rows, columns, empty="No key is registered: `hub key init`.", as_json=json)
+    show.table(rows, columns, empty=f"No key is registered yet in {hub.settings.root}: `hub key init`.", as_json=json)
 
 
 @app.command()
@@ -65,5 +66,5 @@ def check() -> None:
     from jobs.hub import SERVER_KEYS, Hub
     from jobs.settings import Settings
 
-    _ = Hub(Settings()).spark
+    _ = Hub(Settings(), reads=True).spark
     show.line({"checked": list(SERVER_KEYS)})

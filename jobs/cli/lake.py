@@ -18,8 +18,10 @@ def show_(json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = F
     from jobs.lake.inventory import inventory
     from jobs.settings import Settings
 
-    rows = inventory(Hub(Settings()))
-    show.table(rows, ("table", "rows", "delta_version", "bytes"), empty="The lake is empty.", as_json=json)
+    hub = Hub(Settings(), reads=True)
+    rows = inventory(hub)
+    empty = f"Nothing is in the lake of {hub.settings.root} yet: `hub delivery list` says how far deliveries are."
+    show.table(rows, ("table", "rows", "delta_version", "bytes"), empty=empty, as_json=json)
 
 
 @app.command()
@@ -33,7 +35,7 @@ def query(
     from jobs.lake.query import ask
     from jobs.settings import Settings
 
-    rows, columns = ask(Hub(Settings()), sql, released=released)
+    rows, columns = ask(Hub(Settings(), reads=True), sql, released=released)
     # as they are: a year is no amount
     shown = rows if json else [{k: None if v is None else str(v) for k, v in row.items()} for row in rows]
-    show.table(shown, columns, empty="No row.", as_json=json)
+    show.table(shown, columns, empty="No row answers this question.", as_json=json)

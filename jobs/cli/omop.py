@@ -35,7 +35,7 @@ def show_(number: Build, json: Annotated[bool, typer.Option("--json", help=show.
     from jobs.hub import Hub
     from jobs.settings import Settings
 
-    engine = Hub(Settings()).engine
+    engine = Hub(Settings(), reads=True).engine
     deliveries = db.build_deliveries(engine, number)
     books, losses = db.filter_books(engine, number), db.build_losses(engine, number)
     if json:

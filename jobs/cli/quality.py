@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cli import show
+from jobs.cli import arguments, show
 from jobs.delivery import Subject
 
 if TYPE_CHECKING:
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Rules and results: check a table, list results, write reports.")
 
-Table = Annotated[str, typer.Argument(help="Table, as in dcir/er_prs_f or omop/person.")]
-Judged = Annotated[str, typer.Argument(help="Delivery (<source>/<YYYY-MM>/v<n>) or build (build/<n>).")]
+Table = Annotated[str, typer.Argument(help="Table, as in dcir/er_prs_f or omop/person.", callback=arguments.table)]
+Judged = Annotated[
+    str, typer.Argument(help="Delivery (<source>/<YYYY-MM>/v<n>) or build (build/<n>).", callback=arguments.subject)
+]
 Json = Annotated[bool, typer.Option("--json", help=show.JSON_HELP)]
 RESULT = ("table", "rule", "severity", "verdict", "violated", "denominator", "error")
 LISTED = ("table", "subject", "delivery", "release", "rule", "severity", "verdict", "violated", "denominator")
@@ -29,7 +31,7 @@ def _hub() -> Hub:
     from jobs.hub import Hub
     from jobs.settings import Settings
 
-    return Hub(Settings())
+    return Hub(Settings(), reads=True)
 
 
 @app.command()
@@ -104,26 +106,35 @@ def export_suite(
 
 @app.command("list")
 def list_(
-    subject: Annotated[str | None, typer.Option(help="Only this delivery or build.")] = None,
-    table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="Only this delivery or build.", callback=arguments.subject)
+    ] = None,
+    table: Annotated[str | None, typer.Option(help="Only this table.", callback=arguments.table)] = None,
     json: Json = False,
 ) -> None:
     """The last result of every rule, by delivery and build."""
     from catalogue import db
 
-    engine = _hub().engine
+    hub = _hub()
+    engine = hub.engine
     releases = {r.build: r.id for r in db.list_releases(engine)}
     rows: list[dict[str, Any]] = []
     for found in db.list_quality(engine, subject, table):
         build = Subject.parse(found["subject"]).build is not None
         of = {"delivery": None if build else found["subject"], "release": releases.get(found["subject"])}
         rows.append({key: of[key] if key in of else found[key] for key in LISTED})
-    show.table(rows, LISTED, empty="Nothing was judged yet: `hub delivery gate`.", as_json=json)
+    empty = f"Nothing was judged yet in {hub.settings.root}: `hub delivery gate`."
+    if not rows and db.list_quality_runs(engine, latest=True):
+        asked = "".join(f" of {name}" for name in (table, subject) if name)
+        empty = f"No result{asked} in {hub.settings.root}: `hub quality list` shows all."
+    show.table(rows, LISTED, empty=empty, as_json=json)
 
 
 @app.command()
 def rules(
-    table: Annotated[str | None, typer.Argument(help="Table, as in dcir/er_prs_f; all by default.")] = None,
+    table: Annotated[
+        str | None, typer.Argument(help="Table, as in dcir/er_prs_f; all by default.", callback=arguments.table)
+    ] = None,
     json: Json = False,
 ) -> None:
     """The rules with their sentences."""

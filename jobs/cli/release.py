@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,12 +22,13 @@ def list_(json: Json = False) -> None:
     from jobs.hub import Hub
     from jobs.settings import Settings
 
-    found = db.list_releases(Hub(Settings()).engine)
+    hub = Hub(Settings(), reads=True)
+    found = db.list_releases(hub.engine)
     rows = [_record(r) for r in found]
     if not json:
         rows = [asdict(r) | {"tables": len(r.tables), "deliveries": len(r.deliveries)} for r in found]
     columns = ("id", "at", "build", "tables", "deliveries", "added")
-    show.table(rows, columns, empty="There is no release yet: `hub omop build` starts one.", as_json=json)
+    show.table(rows, columns, empty=_none_yet(hub.settings.root), as_json=json)
 
 
 @app.command("show")
@@ -40,10 +42,13 @@ def show_(
     from jobs.hub import Hub
     from jobs.settings import Settings
 
-    engine = Hub(Settings()).engine
-    found = db.current_release(engine) if number is None else db.get_release(engine, number)
+    hub = Hub(Settings(), reads=True)
+    found = db.current_release(hub.engine) if number is None else db.get_release(hub.engine, number)
+    if found is None and db.current_release(hub.engine) is None:
+        raise ConfigError(_none_yet(hub.settings.root))
     if found is None:
-        raise ConfigError("There is no such release.", next_step="`hub release list` shows those that exist")
+        where = hub.settings.root
+        raise ConfigError(f"There is no release {number} in {where}.", next_step="`hub release list` shows all")
     if json:
         show.line(_record(found))
         return
@@ -53,6 +58,10 @@ def show_(
     deliveries = [{"delivery": d, "new": "new" if d in found.added else ""} for d in found.deliveries]
     show.table(deliveries, ("delivery", "new"), empty="It holds no delivery.", as_json=False)
     show.say(f"What its build left out, and why: hub omop show {found.build.removeprefix('build/')}")
+
+
+def _none_yet(home: Path) -> str:
+    return f"There is no release yet in {home}: `hub omop build` starts one."
 
 
 def _record(release: Any) -> dict[str, Any]:

@@ -25,12 +25,12 @@ def say(text: str) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, empty: str, as_json: bool) -> None:
-    """Rows as JSON or as a table on standard output; ``empty`` says what to do when there are none."""
-    if as_json:
-        line([dict(r) for r in rows])
-        return
+    """Rows as JSON or as a table on standard output; ``empty`` is said when there are none."""
     if not rows:
         say(empty)
+    if as_json:
+        line([dict(r) for r in rows])
+    if as_json or not rows:
         return
     from rich.console import Console
     from rich.table import Table

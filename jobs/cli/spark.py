@@ -69,10 +69,13 @@ def status(
 ) -> None:
     """Whether the server is ready (it did a small job), busy (its cores are taken), hung, starting or stopped."""
     from jobs.errors import ServerUnavailable
+    from jobs.hub import no_hub
     from jobs.settings import Settings
     from jobs.spark import health, server
 
     settings = Settings()
+    if not settings.root.is_dir():
+        raise no_hub(settings)
     state = health.state(settings)
     if proved and not (state in ("ready", "busy") and server.proved(settings)):
         raise ServerUnavailable(f"The Spark server is {state}, not proved.", next_step="wait, or read its log")
