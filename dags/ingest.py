@@ -8,14 +8,16 @@ from dags.lib.assets import ARRIVED, SOURCE, SOURCES, writer
 from dags.lib.defaults import AGAIN, Priority, Tag, again_param, hub_dag, month_param
 from dags.lib.operators import GateOperator, JobOperator
 from dags.lib.steward import DecideOperator, ask
+from jobs.errors import Incomplete
 
 DOC = """Takes in one month of {source}, from the outbox to the lake.
 
 **Makes** the month of `source/{source}` in the lake, replaced whole or left as it was. `build_omop` follows.
 
 **Input** the oldest announced delivery of the month (the partition key, or `month` in the form) that is not finished.
-Nothing of the month to take in, or what was delivered is a duplicate or older than what is published: the tasks after
-`pull` are skipped and the run is green.
+Nothing of the month is in the outbox, or files of it are missing: `pull` is skipped with all that follows, its log says
+what is missing, and the run is green. So it is when the month is finished, or when what was delivered is a duplicate or
+older than what is published; then `pull` is green.
 
 **When red** look at the red task:
 - `pull`, `stage`: the delivery does not keep its contract (the contributor must send a new version; this one is
@@ -54,6 +56,7 @@ def ingest(source: str) -> DAG:
             task_id="pull",
             argv=["delivery", "pull", "--source", source, "--period", MONTH, AGAIN],
             outboxes_of=[source],
+            skip_on_exit_code=Incomplete.exit_code,
             by="next",
             to={"stage": "stage", "stop": None},
             priority_weight=Priority.PULL,

@@ -27,9 +27,12 @@ class AnnounceOperator(JobOperator):
         self.arrived = dict(arrived)
         self.outlets = list(arrived.values())
 
-    def execute(self, context: Context) -> Any:
+    def work(self, context: Context) -> Any:
         announced = self.run_command(context) or []
         by_source = months(announced if isinstance(announced, list) else [announced])
+        for source in sorted(by_source.keys() - self.arrived.keys()):
+            waiting = ", ".join(by_source.pop(source))
+            self.log.warning("%s has no ingest DAG, %s waits. Next: look for its contract.", source, waiting)
         for source, periods in by_source.items():
             context["outlet_events"][self.arrived[source]].add_partitions(periods)
         # an outlet without a partition would be an event that nobody can place

@@ -12,9 +12,10 @@ from typing import Any
 
 from airflow.sdk import Asset, BaseOperator, Context
 from airflow.sdk.bases.branch import BranchMixIn
+from airflow.sdk.exceptions import AirflowSkipException
 
 from dags.lib import outboxes
-from dags.lib.failures import failure, repeat
+from dags.lib.failures import PREFIX, failure, lines_of, red_end
 from jobs.errors import ConfigError, HubError, QualityErrored, QualityRefused, UnexpectedState
 
 COMMAND = (sys.executable, "-m", "jobs.cli")
@@ -27,19 +28,28 @@ Result = dict[str, Any] | list[Any] | None
 
 class JobOperator(BaseOperator):
     """Runs ``hub <argv>``. ``asset``: what its success changes; its event carries counts and the result's period.
-    ``outboxes_of``: sources whose Airflow connection, where there is one, tells the command where their outbox lies."""
+    ``outboxes_of``: sources whose Airflow connection, where there is one, tells the command where their outbox lies.
+    ``skip_on_exit_code``: the exit code that skips the task, and what follows it, instead of failing it."""
 
     template_fields: Sequence[str] = ("argv",)
     ui_color = "#e8f1f2"
 
-    def __init__(self, *, argv: Sequence[str], asset: Asset | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, argv: Sequence[str], asset: Asset | None = None, skip_on_exit_code: int | None = None, **kwargs: Any
+    ) -> None:
         self.outboxes_of = tuple(kwargs.pop("outboxes_of", ()))
         super().__init__(outlets=[asset] if asset else [], **kwargs)
         self.argv = list(argv)
         self.asset = asset
+        self.skip_on_exit_code = skip_on_exit_code
         self.process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Context) -> Any:
+        with red_end(self.log):
+            return self.work(context)
+
+    def work(self, context: Context) -> Any:
+        """What the task does and returns. Raises the hub's errors, of which the log shows the words only."""
         result = self.run_command(context)
         if self.asset is not None and isinstance(result, dict):
             event = context["outlet_events"][self.asset]
@@ -49,7 +59,8 @@ class JobOperator(BaseOperator):
         return result
 
     def run_command(self, context: Context) -> Result:
-        """The JSON of the command's last line, None when it says nothing. Raises the error of its exit code."""
+        """The JSON of the command's last line, None when it says nothing. Raises the error of its exit code, or the
+        skip."""
         argv = [str(a) for a in self.argv]
         if "" in argv:
             raise ConfigError(
@@ -65,16 +76,23 @@ class JobOperator(BaseOperator):
                 [*COMMAND, *argv], stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
                 errors="replace", env=environment,
             )  # fmt: skip
+            said = ""
             try:
                 for line in process.stderr or ():
-                    repeat(line.rstrip("\n"), self.log)
+                    if line.startswith(PREFIX):
+                        said = line.rstrip("\n")
+                    else:
+                        self.log.info(line.rstrip("\n"))
                 code = process.wait()
             finally:
                 self.on_kill()
             out.seek(0)
             lines = out.read().strip().splitlines()
         if code:
-            raise failure(code, " ".join(argv[:2]))
+            error = failure(code, " ".join(argv[:2]), said)
+            if code == self.skip_on_exit_code:
+                raise AirflowSkipException(" ".join(lines_of(error)))
+            raise error
         try:
             return json.loads(lines[-1]) if lines else None
         except ValueError:
@@ -104,8 +122,8 @@ class GateOperator(JobOperator, BranchMixIn):
         super().__init__(**kwargs)
         self.by, self.to = by, dict(to)
 
-    def execute(self, context: Context) -> Any:
-        result = super().execute(context)
+    def work(self, context: Context) -> Any:
+        result = super().work(context)
         self.do_branch(context, self.choose(result))
         return result
 

@@ -69,7 +69,7 @@ class DecideOperator(GateOperator):
             argv=[noun, "decide", subject], by="decision", to={"approve": approved, "reject": None}, **kwargs
         )
 
-    def execute(self, context: Context) -> Any:
+    def work(self, context: Context) -> Any:
         options = arguments(context["ti"].xcom_pull(task_ids="ask_steward"))
         self.argv = [*self.argv, *options]
         result = self.run_command(context)

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
-import logging
+import json
 import re
+import subprocess
 import sys
 import threading
 import time
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowSkipException
+from structlog.testing import capture_logs
 
 from dags.lib import operators
-from dags.lib.arrivals import months
+from dags.lib.arrivals import AnnounceOperator, months
 from dags.lib.defaults import MONTH
-from dags.lib.failures import POLICY, JobKilled, failure, repeat
+from dags.lib.failures import POLICY, JobKilled, failure, lines_of
 from dags.lib.operators import GateOperator, JobOperator
-from jobs.errors import BY_EXIT_CODE, RETRYABLE, ConfigError, HubError, QualityErrored, QualityRefused, UnexpectedState
+from jobs.errors import (
+    BY_EXIT_CODE,
+    RETRYABLE,
+    ConfigError,
+    ContractRefused,
+    HubError,
+    Incomplete,
+    QualityErrored,
+    QualityRefused,
+    UnexpectedState,
+)
+from jobs.serve import airflow
+from jobs.settings import Settings
+from schemas.loader import source_names
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
 
 
 @pytest.fixture
@@ -37,6 +57,11 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def run(**settings: Any) -> Any:
     ti = SimpleNamespace(dag_id="ingest_dcir", run_id="manual__1")
     return JobOperator(task_id="task", **settings).execute({"ti": ti})  # type: ignore[arg-type,typeddict-item]
+
+
+def said_in(log: Any) -> list[tuple[str, str]]:
+    """Level and text of what a task logged, without Airflow's remark that a test calls it."""
+    return [(line["log_level"], line["event"]) for line in log if "outside of the Task Runner" not in line["event"]]
 
 
 def test_the_last_line_is_the_result(command: Any) -> None:
@@ -109,7 +134,7 @@ def test_stopping_the_task_ends_the_command(command: Any, tmp_path: Path) -> Non
     thread.join(20)
     assert task.process is not None
     assert task.process.poll() is not None
-    assert [type(e) for e in raised] == [JobKilled]
+    assert [isinstance(e, JobKilled) for e in raised] == [True]
 
 
 def gate(**to: str | None) -> GateOperator:
@@ -154,14 +179,120 @@ def test_the_form_takes_months_only(text: str, good: bool) -> None:
     assert bool(re.fullmatch(MONTH, text)) is good
 
 
-def test_the_words_of_an_error_are_red_and_short(caplog: pytest.LogCaptureFixture) -> None:
-    log = logging.getLogger("test.repeat")
-    with caplog.at_level(logging.INFO, log.name):
-        repeat("dcir/2024-01/v1: A.csv received, 9 bytes", log)
-        repeat("hub: missing_column: dcir/2024-01/v1 A.csv: the header lacks: B. Next: Ask the contributor.", log)
-    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
-        ("INFO", "dcir/2024-01/v1: A.csv received, 9 bytes"),
-        ("ERROR", "missing_column"),
-        ("ERROR", "dcir/2024-01/v1 A.csv: the header lacks: B."),
-        ("ERROR", "Next: Ask the contributor."),
+SAYS = """
+import sys
+print("dcir/2024-01/v1: A.csv received, 9 bytes", file=sys.stderr)
+print("hub: missing_column: dcir/2024-01/v1 A.csv: the header lacks: B. Next: Ask the contributor.", file=sys.stderr)
+print("a thread said something more", file=sys.stderr)
+sys.exit(int(sys.argv[3]))
+"""
+WORDS = [
+    "ContractRefused: missing_column",
+    "dcir/2024-01/v1 A.csv: the header lacks: B.",
+    "Next: Ask the contributor.",
+]
+
+
+def test_the_words_of_an_error_are_red_short_and_last(command: Any) -> None:
+    command(SAYS)
+    with capture_logs() as log, pytest.raises(ContractRefused) as raised:
+        run(argv=["delivery", "pull", str(ContractRefused.exit_code)])
+    assert said_in(log) == [
+        ("info", "dcir/2024-01/v1: A.csv received, 9 bytes"),
+        ("info", "a thread said something more"),
+        *(("error", line) for line in WORDS),
     ]
+    assert lines_of(raised.value) == WORDS
+
+
+def test_a_failure_ends_as_an_exit_of_its_own_class(command: Any) -> None:
+    command(SAYS)
+    for code, kind in BY_EXIT_CODE.items():
+        with pytest.raises(SystemExit) as raised:
+            run(argv=["delivery", "pull", str(code)])
+        assert isinstance(raised.value, kind)
+        assert raised.value.code == code
+        again = "retry" if issubclass(kind, RETRYABLE) else "fail"
+        assert POLICY.evaluate(raised.value, 1, 3).action.value == again
+
+
+def test_a_month_that_is_not_there_skips_the_pull_and_nothing_else(command: Any) -> None:
+    command(SAYS)
+    code = Incomplete.exit_code
+    with pytest.raises(AirflowSkipException, match="the header lacks: B"):
+        run(argv=["delivery", "pull", str(code)], skip_on_exit_code=code)
+    with pytest.raises(Incomplete):
+        run(argv=["delivery", "stage", str(code)])
+    for other in BY_EXIT_CODE.keys() - {code}:
+        with pytest.raises(BY_EXIT_CODE[other]):
+            run(argv=["delivery", "pull", str(other)], skip_on_exit_code=code)
+
+
+def test_only_the_pull_may_skip(bag: DagBag) -> None:
+    may = {(d.dag_id, t.task_id) for d in bag.dags.values() for t in d.tasks if getattr(t, "skip_on_exit_code", None)}
+    assert may == {(f"ingest_{source}", "pull") for source in source_names()}
+
+
+class Events(dict[Any, Any]):
+    """The outlet events of a run: the partitions of each asset."""
+
+    def __missing__(self, asset: Asset) -> Any:
+        months: list[str] = []
+        self[asset] = SimpleNamespace(add_partitions=months.extend, months=months)
+        return self[asset]
+
+
+def test_a_source_that_has_no_dag_is_said_and_the_others_go_on(command: Any) -> None:
+    announced = [{"source": s, "period": "2024-03", "version": 1} for s in ("dcir", "had")]
+    command(f"print({json.dumps(json.dumps(announced))})")
+    arrived = {s: Asset(name=f"arrived/{s}", uri=f"hub://arrived/{s}") for s in ("dcir", "ville")}
+    task = AnnounceOperator(task_id="announce", argv=["delivery", "announce"], arrived=arrived)
+    events = Events()
+    context: Any = {"ti": SimpleNamespace(dag_id="arrivals", run_id="r"), "outlet_events": events}
+    with capture_logs() as log:
+        assert task.execute(context) == announced
+    assert {asset.name: event.months for asset, event in events.items()} == {"arrived/dcir": ["2024-03"]}
+    assert [a.name for a in task.outlets] == ["arrived/dcir"]
+    assert said_in(log) == [("warning", "had has no ingest DAG, 2024-03 waits. Next: look for its contract.")]
+
+
+MONTH_THAT_IS_NOT_THERE = """
+import sys
+from datetime import timedelta
+from airflow.sdk import DAG
+from dags.lib.defaults import hub_dag
+from dags.lib.operators import GateOperator, JobOperator
+from jobs.errors import Incomplete
+doc = "A month that is not there."
+with hub_dag("nothing", doc=doc, tags=[], schedule=None) as dag:
+    argv = ["delivery", "pull", "--source", "dcir", "--period", "2024-03"]
+    JobOperator(task_id="red", argv=argv) >> JobOperator(task_id="after_red", argv=["delivery", "stage", "x"])
+    pull = GateOperator(
+        task_id="pull", argv=argv, by="next", to={"stop": None}, skip_on_exit_code=Incomplete.exit_code
+    )
+    pull >> JobOperator(task_id="stage", argv=["delivery", "stage", "x"])
+if __name__ == "__main__":
+    for ti in dag.test().get_task_instances():
+        print("STATE", ti.task_id, ti.state)
+"""
+
+
+def test_airflow_prints_no_traceback_of_an_error_of_the_hub(tmp_path: Path) -> None:
+    """Airflow's own task runner, with the hub's own command."""
+    settings = Settings(home=tmp_path / "hub")
+    airflow.prepare(settings)
+    script = tmp_path / "nothing.py"
+    script.write_text(MONTH_THAT_IS_NOT_THERE)
+    environment = airflow.environment(settings) | {"AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+    said = done.stdout + done.stderr
+    states = dict(line.split()[1:3] for line in said.splitlines() if line.startswith("STATE "))
+    assert states == {"red": "failed", "after_red": "upstream_failed", "pull": "skipped", "stage": "skipped"}, said
+    red = [line for line in said.splitlines() if "[error" in line]
+    assert len(red) == 4, said
+    said_in_red = ("Incomplete", "No complete delivery of dcir for 2024-03", "Next: look into", "exit_code=17")
+    assert all(words in line for line, words in zip(red, said_in_red, strict=True)), said
+    assert [line for line in said.splitlines() if "Skipping task." in line and "No complete delivery" in line]
+    assert "Traceback" not in said

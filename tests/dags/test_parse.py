@@ -38,7 +38,14 @@ def parsed(tmp_path_factory: pytest.TempPathFactory, dags_folder: Path) -> dict[
 
 def test_every_dag_is_read(parsed: dict[str, Any]) -> None:
     assert parsed["errors"] == {}
-    assert parsed["dags"] == ["arrivals", "build_omop", "ingest_dcir", "ingest_pmsi_mco", "ingest_ville"]
+    assert parsed["dags"] == [
+        "arrivals",
+        "build_omop",
+        "ingest_dcir",
+        "ingest_pmsi_mco",
+        "ingest_ville",
+        "withdraw_delivery",
+    ]
 
 
 def test_reading_takes_under_two_seconds(parsed: dict[str, Any]) -> None:
