@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from jobs.errors import ConfigError, UnexpectedState
+from jobs.errors import ConfigError, HubError, NotReady, UnexpectedState
 
 PERIOD = r"(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])"
 """Pattern of a month, ``YYYY-MM``."""
@@ -203,10 +203,37 @@ def may_act(step: str, state: str | None) -> bool:
 
 
 def require_move(delivery: object, state: str | None, to: str) -> None:
-    """Raises ``UnexpectedState`` when a delivery in ``state`` may not become ``to``."""
+    """Raises ``NotReady`` when a delivery in ``state`` may not become ``to``, ``ConfigError`` when it is unknown."""
+    if to not in STATES:
+        raise UnexpectedState("A delivery was to get a state that is not in the table of states.", reason="state")
     if not may_move(state, to):
-        raise UnexpectedState(
-            f"{delivery} is {state or 'not announced'}: it cannot become {to if to in STATES else 'an unknown state'}.",
-            reason="state",
-            next_step="see docs/reference/states.md for the moves that are possible",
-        )
+        raise not_ready(delivery, state, f"cannot become {to}")
+
+
+def require_act(step: str, delivery: object, state: str | None) -> None:
+    """Raises ``NotReady`` when a step has nothing to do with a delivery in ``state``, ``ConfigError`` when it is
+    unknown."""
+    if not may_act(step, state):
+        raise not_ready(delivery, state, f"cannot be asked to {step}")
+
+
+def not_ready(delivery: object, state: str | None, what: str) -> HubError:
+    """The error for a step that was asked of a delivery before its turn, or after it: what comes first."""
+    known = STATES.get(state or "")
+    if known is None:
+        return never_announced(delivery)
+    source, period, _ = str(delivery).split("/")
+    pull = f"hub delivery pull --source {source} --period {period}"
+    turns = {"pull": pull, "data steward": f"hub delivery decide {delivery}"}
+    turn = turns.get(known.owner, f"hub delivery {known.owner} {delivery}")
+    following = f"`{turn}` comes first" if known.is_open else f"`{pull} --again` takes the month in again"
+    return NotReady(f"{delivery} is {state}: it {what}.", reason="not_ready", next_step=following)
+
+
+def never_announced(delivery: object) -> ConfigError:
+    """The error for a delivery that the hub does not know."""
+    return ConfigError(
+        f"{delivery} was never announced.",
+        reason="unknown_delivery",
+        next_step="`hub delivery list` shows those that were, `hub delivery announce` looks into the outboxes",
+    )

@@ -84,9 +84,15 @@ class DisclosureRefused(HubError):
 
 
 class UnexpectedState(HubError):
-    """The books do not balance or a step was asked out of order: a fault of the hub, please report it."""
+    """The books do not balance, or the hub contradicts itself: a fault of the hub, please report it."""
 
     exit_code = 20
+
+
+class NotReady(HubError):
+    """This delivery or build is not ready for the step: the step to run first is named, nothing was changed."""
+
+    exit_code = 21
 
 
 BY_EXIT_CODE: dict[int, type[HubError]] = {c.exit_code: c for c in HubError.__subclasses__()}

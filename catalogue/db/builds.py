@@ -16,7 +16,7 @@ def filter_books(engine: Engine, build: int) -> list[Record]:
     """The books of the filters, one record per table and period: ``table, period, rows, stay, left_out``.
 
     ``rows = stay +`` what is left out, by ``filter``, with ``rows`` and ``why`` (fr, en) as said when the build was
-    made. Exact counts: for stewards. Raises ``UnexpectedState`` for a build that is not complete.
+    made. Exact counts: for stewards. Raises ``NotReady`` for a build that is not complete.
     """
     detail = build_detail(engine, build)
     return [
@@ -34,7 +34,7 @@ def filter_books(engine: Engine, build: int) -> list[Record]:
 def build_losses(engine: Engine, build: int) -> list[Record]:
     """Events that reach no OMOP table, by ``source, period, kind, reason``, with ``rows`` and ``why`` (fr, en).
 
-    Exact counts: for stewards. Raises ``UnexpectedState`` for a build that is not complete.
+    Exact counts: for stewards. Raises ``NotReady`` for a build that is not complete.
     """
     detail = build_detail(engine, build)
     losses = []

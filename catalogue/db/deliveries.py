@@ -12,7 +12,7 @@ from catalogue.db.decisions import as_dict, decisions
 from catalogue.db.engine import now, reading, writing
 from catalogue.db.holdings import Holding, holdings
 from catalogue.db.models import Book, Delivery, DeliveryFile, Event
-from jobs.delivery import FIRST, DeliveryId, may_move, require_move
+from jobs.delivery import FIRST, DeliveryId, may_move, never_announced, require_move
 from jobs.errors import ContractRefused, UnexpectedState
 
 Record = dict[str, Any]
@@ -90,7 +90,7 @@ def record_event(
     """Add a change of state. False, and nothing added, when the last event already says the same.
 
     ``run`` is the Airflow run; ``detail`` holds counts and names of tables and rules, never a value of a cell.
-    Raises ``UnexpectedState`` for a delivery that was never announced, and for a move that is not in
+    Raises ``ConfigError`` for a delivery that was never announced, ``NotReady`` for a move that is not in
     ``jobs.delivery.STATES``.
     """
     with writing(engine) as session:
@@ -277,9 +277,7 @@ def _lock(session: Session, delivery_id: str) -> Delivery | None:
 
 def _known(row: Delivery | None, delivery_id: object) -> None:
     if row is None:
-        raise UnexpectedState(
-            f"{delivery_id} was never announced.", reason="unknown_delivery", next_step="run `hub delivery announce`"
-        )
+        raise never_announced(delivery_id)
 
 
 def _last_event(session: Session, delivery_id: str) -> Event | None:

@@ -20,7 +20,7 @@ from catalogue.db.models import (
     ReleaseRow,
 )
 from jobs.delivery import DeliveryId, Subject
-from jobs.errors import ConflictError, UnexpectedState
+from jobs.errors import ConfigError, ConflictError, NotReady, UnexpectedState
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,14 @@ def set_build_detail(engine: Engine, build: int, detail: Mapping[str, Any]) -> N
 
 
 def build_detail(engine: Engine, build: int) -> dict[str, Any]:
-    """What a build recorded when it had staged everything. Raises ``UnexpectedState`` before that."""
+    """What a build recorded when it had staged everything. Raises ``NotReady`` before that, ``ConfigError``
+    when there is no such build."""
     with reading(engine) as session:
-        row = session.get(Build, build)
-        if row is None or row.detail is None:
-            raise UnexpectedState("This build is not complete.", next_step="run `hub omop build`")
+        row = _known(session.get(Build, build), build)
+        if row.detail is None:
+            raise NotReady(
+                f"Build {build} is not complete.", reason="not_ready", next_step="run `hub omop build` first"
+            )
         return dict(row.detail)
 
 
@@ -110,12 +113,20 @@ def is_complete(engine: Engine, build: int) -> bool:
 
 def build_deliveries(engine: Engine, build: int, *, withdrawn: bool = False) -> list[str]:
     """Deliveries that a build brings in, or the ``withdrawn`` ones that it takes out, sorted. Raises
-    ``UnexpectedState`` if the build is unknown."""
+    ``ConfigError`` if the build is unknown."""
     with reading(engine) as session:
-        row = session.get(Build, build)
-        if row is None:
-            raise UnexpectedState("There is no such build.", next_step="run `hub omop build`")
+        row = _known(session.get(Build, build), build)
         return [d.delivery_id for d in row.deliveries if d.withdrawn == withdrawn]
+
+
+def _known(row: Build | None, build: int) -> Build:
+    if row is None:
+        raise ConfigError(
+            f"There is no build {build}.",
+            reason="unknown_build",
+            next_step="`hub omop build` makes one and says its number; `hub release list` shows those released",
+        )
+    return row
 
 
 def add_release(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.cli import arguments, show
-from jobs.delivery import STATES, DeliveryId, Subject
+from jobs.delivery import STATES, DeliveryId, Subject, never_announced
 
 if TYPE_CHECKING:
     from jobs.hub import Hub
@@ -72,11 +72,10 @@ def show_(
 ) -> None:
     """One delivery: what happened to it and why, and its books file by file."""
     from catalogue import db
-    from jobs.errors import ConfigError
 
     found = db.get_delivery(_hub(reads=True).engine, DeliveryId.parse(delivery))
     if found is None:
-        raise ConfigError(f"{delivery} was never announced.", next_step="see `hub delivery list`")
+        raise never_announced(delivery)
     if json:
         show.line(found)
         return
@@ -128,10 +127,9 @@ def quarantined(
 
 def _require_announced(delivery: str) -> None:
     from catalogue import db
-    from jobs.errors import ConfigError
 
     if db.delivery_state(_hub(reads=True).engine, delivery) is None:
-        raise ConfigError(f"{delivery} was never announced.", next_step="see `hub delivery list`")
+        raise never_announced(delivery)
 
 
 @app.command()

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from catalogue import db
-from jobs.delivery import STATES, Subject, may_act, may_move
-from jobs.errors import ConfigError, QualityErrored, QualityRefused, UnexpectedState
+from jobs.delivery import STATES, Subject, may_move, never_announced, not_ready, require_act
+from jobs.errors import ConfigError, NotReady, QualityErrored, QualityRefused
 from jobs.hub import Hub
 from jobs.lake import tables as lake
 from jobs.quality.judge import judge_all
@@ -29,8 +29,8 @@ def gate(hub: Hub, subject: Subject) -> Answer:
     Raises ``QualityRefused`` or ``QualityErrored`` after the results were stored.
     """
     state = _state(hub, subject)
-    if subject.delivery and not may_act("gate", state):
-        raise UnexpectedState(f"{subject} is {state}, not staged.", next_step="run `hub delivery stage` first")
+    if subject.delivery:
+        require_act("gate", subject.delivery, state)
     answer, failed = _judge(hub, subject)
     if answer["verdict"] == "errored":
         unjudged = [r for r in failed if r.verdict == "errored"]
@@ -52,11 +52,12 @@ def gate(hub: Hub, subject: Subject) -> Answer:
 
 def decide(hub: Hub, subject: Subject, decision: str, who: str, reason: str, at: datetime | None = None) -> Answer:
     """Records what a steward decided: only warnings can be approved or rejected, only with a reason."""
-    _require_decidable(hub, subject, reason)
     if decision not in DECISIONS:
         raise ConfigError("A decision is approve or reject.", next_step="say one of them")
-    if subject.delivery and not may_move(state := _state(hub, subject), DECISIONS[decision], by="decide"):
-        raise UnexpectedState(f"{subject} is {state}: nobody is asked.", next_step="run `hub delivery gate` first")
+    state = _state(hub, subject)
+    _require_decidable(hub, subject, reason)
+    if subject.delivery and not may_move(state, DECISIONS[decision], by="decide"):
+        raise not_ready(subject, state, "asks for no decision")
     db.record_decision(hub.engine, subject, who, at or datetime.now(UTC), decision, reason)
     if decision == "approve":
         _record(hub, subject, DECISIONS[decision], f"steward {who}")
@@ -74,17 +75,36 @@ def require_passed(hub: Hub, subject: Subject) -> None:
         since = [d for d in judged["decisions"] if d["at"] >= judged["at"]]
         if since and since[-1]["decision"] == "approve":
             return
-    verdict = judged["verdict"] if judged else "missing"
-    raise QualityRefused(f"{subject} did not pass its gate ({verdict}).", next_step="run the gate, or ask a steward")
+    if judged is None:
+        raise _not_judged(subject)
+    raise QualityRefused(
+        f"{subject} did not pass its gate ({judged['verdict']}).", next_step="run the gate, or ask a steward"
+    )
 
 
 def _require_decidable(hub: Hub, subject: Subject, reason: str) -> None:
     if not reason.strip():
         raise ConfigError("A decision needs a reason.", next_step="say why in one sentence")
     judged = db.last_quality_run(hub.engine, subject)
-    verdict = judged["verdict"] if judged else "missing"
-    if verdict != "warning":
-        raise QualityRefused(f"The verdict on {subject} is {verdict}: there is nothing to approve.")
+    if judged is None:
+        raise _not_judged(subject)
+    if judged["verdict"] == "passed":
+        following = f"hub delivery publish {subject}" if subject.delivery else f"hub omop release {subject.build}"
+        raise NotReady(
+            f"{subject} passed its gate: it asks for no decision.", reason="not_ready", next_step=f"run `{following}`"
+        )
+    if judged["verdict"] != "warning":
+        raise QualityRefused(
+            f"The verdict on {subject} is {judged['verdict']}: only warnings can be approved or rejected.",
+            next_step=f"`hub quality list --subject {subject}` says why",
+        )
+
+
+def _not_judged(subject: Subject) -> NotReady:
+    noun, name = ("delivery", subject.delivery) if subject.delivery else ("omop", subject.build)
+    return NotReady(
+        f"{subject} was not judged yet.", reason="not_ready", next_step=f"run `hub {noun} gate {name}` first"
+    )
 
 
 def _judge(hub: Hub, subject: Subject) -> tuple[Answer, list[Result]]:
@@ -133,9 +153,12 @@ def _identity(subject: Subject) -> Answer:
 
 
 def _state(hub: Hub, subject: Subject) -> str | None:
-    """The state of a delivery. A build has none: it is there, or this raises ``UnexpectedState``."""
+    """The state of a delivery. A build has none: it is there, or this raises ``ConfigError``."""
     if subject.delivery:
-        return db.delivery_state(hub.engine, subject.delivery)
+        state = db.delivery_state(hub.engine, subject.delivery)
+        if state is None:
+            raise never_announced(subject.delivery)
+        return state
     db.build_deliveries(hub.engine, subject.build or 0)
     return None
 

@@ -7,8 +7,7 @@ from typing import Any
 from pyspark.sql import functions as F
 
 from catalogue import db
-from jobs.delivery import DeliveryId, Subject, may_act
-from jobs.errors import UnexpectedState
+from jobs.delivery import DeliveryId, Subject, require_act
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
 from jobs.lake.staged import StagedTable
@@ -22,11 +21,9 @@ from schemas.loader import Table, load_tables
 def publish(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> dict[str, Any]:
     """Publishes a delivery that passed its gate. Every table's commit names the delivery and a sum of its rows: the
     same rows again change nothing, others (a rule or a contract was corrected) replace the month."""
-    _ = hub.spark  # checks the keys before any data is read
-    state = db.delivery_state(hub.engine, delivery)
-    if not may_act("publish", state):
-        raise UnexpectedState(f"{delivery} is {state}: it cannot be published.", next_step="run the steps before it")
+    require_act("publish", delivery, db.delivery_state(hub.engine, delivery))
     require_passed(hub, Subject(delivery))
+    _ = hub.spark  # checks the keys before any data is read
     newest = db.latest_published(hub.engine, delivery.source, delivery.period)
     if newest and DeliveryId.parse(newest).version > delivery.version:
         db.record_event(hub.engine, delivery, "superseded", reason=newest, run=hub.run)

@@ -23,8 +23,8 @@ def release(hub: Hub, build: int, progress: Progress | None = None) -> Answer:
     """Releases a build that passed its gate. Repeating gives the same release; a table that the build does not change
     keeps its version."""
     subject = Subject(build=build)
-    require_passed(hub, subject)
     deliveries = db.build_deliveries(hub.engine, build)
+    require_passed(hub, subject)
     withdrawn = db.build_deliveries(hub.engine, build, withdrawn=True)
     known = next((r for r in db.list_releases(hub.engine) if r.build == str(subject)), None)
     if known is None:

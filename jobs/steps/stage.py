@@ -11,8 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from catalogue import db
-from jobs.delivery import DeliveryId, require_move
-from jobs.errors import UnexpectedState
+from jobs.delivery import DeliveryId, never_announced, not_ready, require_move
 from jobs.hub import Hub, Progress
 from jobs.lake.sealed import read_landed, write_quarantined
 from jobs.lake.staged import StagedTable
@@ -59,21 +58,23 @@ def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> d
 
 
 def pulled_files(hub: Hub, delivery: DeliveryId) -> Files:
-    """What the last pull received: table, file, rows, malformed and its reasons. Raises ``UnexpectedState``."""
-    return list(_last(hub, delivery, "pulled", "pull")["files"])
+    """What the last pull received: table, file, rows, malformed and its reasons. Raises ``NotReady``."""
+    return list(_last(hub, delivery, "pulled")["files"])
 
 
 def staged_content(hub: Hub, delivery: DeliveryId) -> dict[str, str]:
-    """By table, the number of rows that the last stage kept and a sum of what they hold. Raises ``UnexpectedState``."""
-    return dict(_last(hub, delivery, "staged", "stage")["content"])
+    """By table, the number of rows that the last stage kept and a sum of what they hold. Raises ``NotReady``."""
+    return dict(_last(hub, delivery, "staged")["content"])
 
 
-def _last(hub: Hub, delivery: DeliveryId, state: str, step: str) -> dict[str, Any]:
+def _last(hub: Hub, delivery: DeliveryId, state: str) -> dict[str, Any]:
     known = db.get_delivery(hub.engine, delivery)
-    for event in reversed(known["events"] if known else []):
+    if known is None:
+        raise never_announced(delivery)
+    for event in reversed(known["events"]):
         if event["state"] == state:
             return dict(event["detail"])
-    raise UnexpectedState(f"{delivery} was not {state}.", next_step=f"run `hub delivery {step}` first")
+    raise not_ready(delivery, known["state"], f"was not {state} yet")
 
 
 def _stage_table(hub: Hub, delivery: DeliveryId, table: Table, files: Files) -> tuple[list[Book], str]:

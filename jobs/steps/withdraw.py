@@ -6,7 +6,7 @@ import shutil
 from typing import Any
 
 from catalogue import db
-from jobs.delivery import DeliveryId, Subject, may_move
+from jobs.delivery import DeliveryId, Subject, may_move, never_announced
 from jobs.errors import ConfigError, ConflictError
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
@@ -20,7 +20,7 @@ def plan(hub: Hub, delivery: DeliveryId) -> Answer:
     nothing of the delivery and it is not withdrawn already, or when it is on its way."""
     known = db.get_delivery(hub.engine, delivery)
     if known is None:
-        raise ConfigError(f"{delivery} was never announced.", next_step="see `hub delivery list`")
+        raise never_announced(delivery)
     state, instead = known["state"], known["replaced_by"]
     if state != "withdrawn" and not known["in_lake"]:
         raise ConfigError(

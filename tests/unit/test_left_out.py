@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from catalogue import db
 from catalogue.web.left_out import left_out
 from jobs.cli import app
-from jobs.errors import UnexpectedState
+from jobs.errors import ConfigError, NotReady
 from jobs.settings import Settings
 from tests.web import seed
 
@@ -49,7 +49,7 @@ def test_a_build_that_is_not_complete_has_no_books(engine: Engine) -> None:
     build = db.start_build(engine, ["dcir/2024-01/v1"])
     assert left_out(engine, f"build/{build}", exact=True) is None
     assert left_out(engine, "dcir/2024-01/v1", exact=True) is None
-    with pytest.raises(UnexpectedState):
+    with pytest.raises(NotReady, match=f"Build {build} is not complete"):
         db.filter_books(engine, build)
 
 
@@ -96,4 +96,5 @@ def test_omop_show_as_json_holds_every_month_and_both_languages(engine: Engine) 
 
 def test_a_build_that_does_not_exist_is_named(engine: Engine) -> None:
     shown = CliRunner().invoke(app, ["omop", "show", "99"])
-    assert isinstance(shown.exception, UnexpectedState)
+    assert isinstance(shown.exception, ConfigError)
+    assert "no build 99" in str(shown.exception)

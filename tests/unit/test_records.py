@@ -24,6 +24,7 @@ from jobs.errors import (
     ContractRefused,
     DisclosureRefused,
     KeyRefused,
+    NotReady,
     StorageError,
     UnexpectedState,
 )
@@ -147,7 +148,7 @@ class RecordsSuite:
                 assert db.record_event(engine, name, to, reason="next")
                 assert db.delivery_state(engine, name) == to
             else:
-                with pytest.raises(UnexpectedState, match=f"is {state}: it cannot become {to}"):
+                with pytest.raises(NotReady, match=f"is {state}: it cannot become {to}"):
                     db.record_event(engine, name, to)
                 assert db.delivery_state(engine, name) == state
 
@@ -173,7 +174,7 @@ class RecordsSuite:
         assert db.record_event(engine, name, "pulled", reason="again")
 
     def test_events_ask_for_a_known_delivery_and_state(self, engine: Engine) -> None:
-        with pytest.raises(UnexpectedState, match="never announced"):
+        with pytest.raises(ConfigError, match="never announced"):
             db.record_event(engine, "dcir/2024-01/v1", "pulled")
         db.announce(engine, "dcir/2024-01/v1", manifest(), "m1")
         with pytest.raises(UnexpectedState):
@@ -197,7 +198,7 @@ class RecordsSuite:
             with pytest.raises(UnexpectedState, match="do not balance"):
                 db.set_books(engine, name, [book(date=5), wrong])
         assert db.list_deliveries(engine)[0]["tables"] == {}
-        with pytest.raises(UnexpectedState):
+        with pytest.raises(ConfigError):
             db.set_books(engine, "dcir/2024-02/v1", [book(date=5)])
 
     def test_books_are_replaced_and_summed(self, engine: Engine) -> None:
@@ -375,7 +376,7 @@ class RecordsSuite:
             db.add_release(engine, {"omop/person": 4}, pending, build)
         assert db.pending_deliveries(engine) == []
         assert db.start_build(engine, pending) > build
-        with pytest.raises(UnexpectedState):
+        with pytest.raises(ConfigError, match="no build 99"):
             db.build_deliveries(engine, 99)
         with pytest.raises(UnexpectedState, match="never announced"):
             db.start_build(engine, ["dcir/1999-01/v1"])

@@ -8,7 +8,7 @@ import pytest
 
 from catalogue import db
 from jobs.delivery import DeliveryId, Subject
-from jobs.errors import ConfigError, QualityErrored, QualityRefused, UnexpectedState
+from jobs.errors import ConfigError, NotReady, QualityErrored, QualityRefused
 from jobs.hub import Hub
 from jobs.quality.rules import load_rules
 from jobs.settings import Settings
@@ -127,7 +127,7 @@ def test_what_was_rejected_is_not_approved_later(hub: Hub) -> None:
     gate.gate(hub, staged(hub, [WARNING.id]))
     gate.decide(hub, DELIVERY, "reject", "steward", "wrong month")
     assert state(hub) == "rejected"
-    with pytest.raises(UnexpectedState, match="is rejected"):
+    with pytest.raises(NotReady, match="is rejected: it asks for no decision"):
         gate.decide(hub, DELIVERY, "approve", "steward", "after all")
     assert [d["decision"] for d in db.list_decisions(hub.engine, DELIVERY)] == ["reject"]
 
@@ -150,11 +150,11 @@ def test_only_what_is_staged_is_judged(hub: Hub, moves: tuple[str, ...]) -> None
     db.announce(hub.engine, NAME, {"files": []}, "m1")
     for name in moves:
         db.record_event(hub.engine, NAME, name)
-    with pytest.raises(UnexpectedState, match="not staged"):
+    with pytest.raises(NotReady, match="cannot be asked to gate"):
         gate.gate(hub, DELIVERY)
     assert db.list_quality_runs(hub.engine) == []
 
 
 def test_there_must_be_such_a_build(hub: Hub) -> None:
-    with pytest.raises(UnexpectedState, match="no such build"):
+    with pytest.raises(ConfigError, match="no build 9"):
         gate.gate(hub, Subject(build=9))
