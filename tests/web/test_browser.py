@@ -64,7 +64,7 @@ def test_a_reader_searches_and_reads_a_variable(page: Page, full: str) -> None:
     page.goto(f"{full}/fr/")
     page.get_by_label("Chercher une base").fill("sexe")
     page.get_by_role("button", name="Chercher").click()
-    assert "Résultats pour « sexe »" in page.locator("h2").first.inner_text()
+    assert "Résultats pour «\u00a0sexe\u00a0»" in page.locator("h2").first.inner_text()
     page.locator("a[href$='omop/person#gender_concept_id']").click()
     row = page.locator("tr#gender_concept_id")
     row.get_by_text("Personnes par code").click()
