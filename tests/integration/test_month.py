@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from catalogue import db
-from jobs.contributors.synthetic.deliveries import MANIFEST, declare
+from jobs.contributors.synthetic.manifest import MANIFEST, declare
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import QualityRefused
 from jobs.lake import tables as lake
@@ -93,23 +94,23 @@ def test_cumulative_hospital_files_are_refused_and_a_straggler_stays_out_of_omop
     assert outside.count() == 0
 
 
-def test_one_old_death_costs_its_date_and_a_wrong_flow_is_refused(small: Callable[..., World]) -> None:
-    """The death is tolerated by the rules of its source: it may not block the release of all sources."""
+def test_one_impossible_death_costs_its_row_or_its_date_and_never_the_release(small: Callable[..., World]) -> None:
+    """One that no register holds costs the row, one that the contract lets in its date: all else is released."""
     world = small("dcir")
+    shutil.rmtree(outbox(world, "dcir", FEBRUARY))
 
     def die(rows: Rows) -> None:
-        person = next(r for r in rows["ir_ben_r"] if r["BEN_CDI_NIR"] == "00" and "1900" < r["BEN_NAI_ANN"] < "1998")
-        person |= {"BEN_DCD_DTE": "15/03/1998", "BEN_DCD_AME": "160001"}
-
-    def other_flow(rows: Rows) -> None:
-        for table in ("er_prs_f", "er_pha_f", "er_cam_f"):
-            for row in rows[table]:
-                row["FLX_DIS_DTD"] = "01/01/2024"
+        people = [r for r in rows["ir_ben_r"] if r["BEN_CDI_NIR"] == "00" and r["BEN_DCD_DTE"] == "01/01/1600"]
+        old = next(r for r in people if "1900" < r["BEN_NAI_ANN"] < "1990")
+        child = next(r for r in people if r["BEN_NAI_ANN"] > "2003")
+        old |= {"BEN_DCD_DTE": "15/03/1998"}
+        child |= {"BEN_DCD_DTE": "15/03/2002"}
 
     rewrite(outbox(world, "dcir", JANUARY), die)
-    rewrite(outbox(world, "dcir", FEBRUARY), other_flow)
     take_in(world)
-    assert "FLX_DIS_DTD is in the month of the delivery" in str(world.errors["dcir/2024-02/v1"])
+    books = world.deliveries["dcir/2024-01/v1"]
+    assert books["state"] == "published"
+    assert sum(books["tables"]["ir_ben_r"]["rows_quarantined"].values()) == 1
     assert results(world, "dcir/2024-01/v1")["DCIR-BEN-009"][:2] == ("passed", 1)
     hub = world.hub()
     built = build.build(hub)
@@ -117,7 +118,23 @@ def test_one_old_death_costs_its_date_and_a_wrong_flow_is_refused(small: Callabl
     assert gate.gate(hub, Subject(build=built["build"]))["verdict"] == "passed"
     release.release(hub, built["build"])
     deaths = lake.read(hub.spark, lake.path(world.settings.lake, "omop/death"))
-    assert deaths.where("death_date < '2000-01-01'").count() == 0
+    assert deaths.where("death_date < '2006-01-01'").count() == 0
+
+
+def test_another_flow_is_refused(small: Callable[..., World]) -> None:
+    world = small("dcir")
+    shutil.rmtree(outbox(world, "dcir", JANUARY))
+
+    def other_flow(rows: Rows) -> None:
+        for table in ("er_prs_f", "er_pha_f", "er_cam_f"):
+            for row in rows[table]:
+                row["FLX_DIS_DTD"] = "01/01/2024"
+
+    rewrite(outbox(world, "dcir", FEBRUARY), other_flow)
+    take_in(world)
+    for table in ("er_prs_f", "er_pha_f", "er_cam_f"):
+        assert f"(dcir/{table}, " in str(world.errors["dcir/2024-02/v1"])
+    assert "FLX_DIS_DTD is in the month of the delivery" in str(world.errors["dcir/2024-02/v1"])
 
 
 def test_an_id_is_unique_over_the_released_table_not_only_over_what_was_built(
@@ -127,20 +144,21 @@ def test_an_id_is_unique_over_the_released_table_not_only_over_what_was_built(
     from pyspark.sql import DataFrame, Window
     from pyspark.sql import functions as F
 
-    from jobs.sources.pmsi_mco import events
+    from jobs.sources import harmonisable
+    from jobs.sources.protocol import load_source_module
 
     world = small("pmsi_mco")
     held = world.settings.root / "february"
     outbox(world, "pmsi_mco", FEBRUARY).parent.rename(held)
-    lawful = events.events
+    lawful = load_source_module("pmsi_mco")
 
-    def numbered(tables: dict[str, DataFrame]) -> DataFrame:
+    def numbered(tables: Mapping[str, DataFrame]) -> DataFrame:
         """Events that are numbered from one in every month: their keys forget person and month."""
         number = F.row_number().over(Window.partitionBy("_period", "kind").orderBy("natural_key"))
         keys = {"natural_key": F.concat("kind", number.cast("string")), "visit_key": F.lit(None).cast("string")}
-        return lawful(tables).withColumns(keys)
+        return lawful.events(tables).withColumns(keys)
 
-    monkeypatch.setattr(events, "events", numbered)
+    monkeypatch.setattr(harmonisable, "load_source_module", lambda source: replace(lawful, events=numbered))
     take_in(world)
     build_and_release(world)
     held.rename(outbox(world, "pmsi_mco", FEBRUARY).parent)

@@ -16,7 +16,7 @@ import pytest
 
 from jobs.quality import counters
 from jobs.quality.rules import all_rules
-from schemas.loader import load, source_names
+from schemas.loader import source_names
 from tests.spark.tables import source
 
 if TYPE_CHECKING:
@@ -150,8 +150,9 @@ Tables = dict[str, dict[str, "DataFrame"]]
 @pytest.fixture(scope="module")
 def given(spark: SparkSession) -> Tables:
     """By source, its published tables of one month."""
-    from jobs.sources.dcir.sanitise import KEY
     from pyspark.sql import functions as F
+
+    from jobs.sources.dcir.filters import KEY
 
     def keyed(frame: DataFrame) -> DataFrame:
         kinds = dict(frame.dtypes)
@@ -178,13 +179,13 @@ def given(spark: SparkSession) -> Tables:
 
 def built(given: Tables, until: date = TODAY) -> dict[str, DataFrame]:
     """The OMOP tables of all sources, by name."""
-    from jobs.harmonise.cdm_source import to_cdm_source
 
     from jobs.harmonise import build
     from jobs.harmonise.concepts import to_lookup
     from jobs.harmonise.evidence import only_unattributable, with_dates
+    from jobs.harmonise.omop import Database
     from jobs.harmonise.vocabulary import to_vocabulary
-    from jobs.sources import to_harmonisable
+    from jobs.sources.harmonisable import to_harmonisable
 
     spark = given["dcir"]["er_prs_f"].sparkSession
     sources = [to_harmonisable(name, tables) for name, tables in given.items()]
@@ -192,7 +193,7 @@ def built(given: Tables, until: date = TODAY) -> dict[str, DataFrame]:
     evidence = reduce(lambda one, other: one.unionByName(other), [s.evidence for s in sources])
     evidence = with_dates(evidence, stem).cache()
     frames = to_vocabulary(spark)
-    frames["cdm_source"] = to_cdm_source(frames["vocabulary"], source_release=until, cdm_release=until)
+    frames |= build.to_database_tables(Database(frames["vocabulary"], tuple(given), until))
     frames |= build.to_person_tables(evidence, until)
     lookup = to_lookup(frames["source_to_concept_map"], frames["concept"])
     frames |= build.to_event_tables(stem, lookup, only_unattributable(evidence))
@@ -241,13 +242,11 @@ def test_without_a_bound_one_bad_value_would_block_the_release_of_all_sources(
 
 
 def test_the_filters_that_guarantee_a_rule_are_there_and_are_counted(given: Tables) -> None:
-    from jobs.sources import to_left_out
+    from jobs.sources.filters import read_books
+    from jobs.sources.harmonisable import to_harmonisable
 
-    left_out = {
-        f"{name}/{row['table']}:{row['rule']}"
-        for name, tables in given.items()
-        for row in to_left_out(name, tables).collect()
-    }
+    counts = [count for name, tables in given.items() for count in to_harmonisable(name, tables).counts]
+    left_out = {f"{book['table']}:{name}" for book in read_books(counts) for name in book["left_out"]}
     named = {
         token
         for rules in all_rules().values()
@@ -257,4 +256,3 @@ def test_the_filters_that_guarantee_a_rule_are_there_and_are_counted(given: Tabl
     }
     assert named
     assert named <= left_out
-    assert all(load(token.split(":")[0]).table for token in named)
