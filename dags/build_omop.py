@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dags.lib.assets import CATALOGUE, OMOP, SETTLED, SOURCE, writer
 from dags.lib.defaults import AGAIN, Priority, Tag, again_param, hub_dag
-from dags.lib.operators import GateOperator, JobOperator
+from dags.lib.gates import GateOperator
+from dags.lib.operators import JobOperator
 from dags.lib.steward import DecideOperator, ask
 
 DOC = """Builds the OMOP tables from all published deliveries that are in no release yet, and releases them.

@@ -6,7 +6,8 @@ from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from dags.lib.assets import ARRIVED, SOURCE, SOURCES, writer
 from dags.lib.defaults import AGAIN, Priority, Tag, again_param, hub_dag, month_param
-from dags.lib.operators import GateOperator, JobOperator
+from dags.lib.gates import GateOperator
+from dags.lib.operators import JobOperator
 from dags.lib.steward import DecideOperator, ask
 from jobs.errors import Incomplete
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dags.lib.assets import SOURCE, SOURCES, writer
 from dags.lib.defaults import Priority, Tag, delivery_param, hub_dag, reason_param
-from dags.lib.operators import GateOperator, JobOperator
+from dags.lib.gates import GateOperator
+from dags.lib.operators import JobOperator
 
 DOC = """Takes a published delivery out of the lake, and out of the next release.
 

@@ -7,21 +7,19 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.sdk import Asset, BaseOperator, Context
-from airflow.sdk.bases.branch import BranchMixIn
 from airflow.sdk.exceptions import AirflowSkipException
 
 from dags.lib import outboxes
 from dags.lib.failures import PREFIX, failure, lines_of, red_end
-from jobs.errors import ConfigError, HubError, QualityErrored, QualityRefused, UnexpectedState
+from jobs.errors import ConfigError, UnexpectedState
 
 COMMAND = (sys.executable, "-m", "jobs.cli")
 PATIENCE = 20
 """Seconds that a command gets to end by itself when its task is stopped."""
-REFUSED: dict[str, type[HubError]] = {"critical": QualityRefused, "errored": QualityErrored}
 
 Result = dict[str, Any] | list[Any] | None
 
@@ -59,8 +57,7 @@ class JobOperator(BaseOperator):
         return result
 
     def run_command(self, context: Context) -> Result:
-        """The JSON of the command's last line, None when it says nothing. Raises the error of its exit code, or the
-        skip."""
+        """The JSON of the command's last line, None when it says nothing. Raises its exit code's error, or the skip."""
         argv = [str(a) for a in self.argv]
         if "" in argv:
             raise ConfigError(
@@ -107,31 +104,3 @@ class JobOperator(BaseOperator):
             self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
-
-
-class GateOperator(JobOperator, BranchMixIn):
-    """A command whose result decides what follows: the task that ``to`` gives for the result's ``by``.
-
-    None skips all that follows and the run stays green. Verdicts ``critical`` and ``errored`` fail the task: nobody is
-    asked. Any other value is a fault of the hub.
-    """
-
-    inherits_from_skipmixin = True
-
-    def __init__(self, *, by: str, to: Mapping[str, str | None], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.by, self.to = by, dict(to)
-
-    def work(self, context: Context) -> Any:
-        result = super().work(context)
-        self.do_branch(context, self.choose(result))
-        return result
-
-    def choose(self, result: Result) -> str | None:
-        """The task that follows, or None. Raises ``QualityRefused``, ``QualityErrored``, ``UnexpectedState``."""
-        value = str(result.get(self.by)) if isinstance(result, dict) else "nothing"
-        if value in self.to:
-            return self.to[value]
-        if value in REFUSED:
-            raise REFUSED[value](f"The gate's verdict is {value}.", next_step="read the run's quality report")
-        raise UnexpectedState(f"The command said {value} for {self.by}.")

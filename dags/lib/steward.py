@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context, Param
 
 from dags.lib.defaults import ANSWER_WITHIN, STEWARDS, Priority
-from dags.lib.operators import GateOperator
+from dags.lib.gates import GateOperator
 from jobs.errors import ConfigError
 
 APPROVE, REJECT = "Approve", "Reject"
@@ -28,6 +28,7 @@ Above their limits: **{{ gate.failed.warning }} that warn**,
 """
 CHOICE = (
     "**Approve** publishes {what} as it is. **Reject** leaves the lake unchanged. Your reason is kept with your name."
+    "\n\nWho may answer: {who}, and no other user."
 )
 
 
@@ -37,7 +38,7 @@ def ask(subject: str, what: str) -> HITLOperator:
         task_id="ask_steward",
         options=[APPROVE, REJECT],
         subject=subject,
-        body=BODY + CHOICE.format(what=what),
+        body=BODY + CHOICE.format(what=what, who=", ".join(str(s["name"]) for s in STEWARDS)),
         params={"reason": Param("", type="string", title="Reason", description_md="Why; never a person's data.")},
         assigned_users=STEWARDS,
         response_timeout=ANSWER_WITHIN,

@@ -28,8 +28,8 @@ from jobs.settings import CHECKOUT, Settings
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 HEALTH_NAMES = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
-USERS = {"admin": "admin", "steward": "op", "reader": "viewer"}
-"""Airflow's role of each user. Only the steward may answer a gate."""
+USERS = {"admin": "admin", "steward": "viewer", "reader": "viewer"}
+"""Airflow's role of each user. ``dags.lib.auth`` lets the steward, and nobody else, answer a gate's question."""
 SECRETS = ("jwt", "api", "fernet")
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "JAVA_HOME", "SSL_CERT_FILE")
 """What a server sees of the environment that it was started from; the hub's settings are said anew."""
@@ -74,6 +74,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "CORE__PARALLELISM": parallelism(),
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
         "CORE__EXECUTION_API_SERVER_URL": f"{base}/execution/",
+        "CORE__AUTH_MANAGER": "dags.lib.auth.HubAuthManager",
         "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{role}" for user, role in USERS.items()),
         "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": passwords_file(settings),
         "CORE__FERNET_KEY_CMD": _print_secret(settings, "fernet"),

@@ -22,7 +22,8 @@ from dags.lib import operators
 from dags.lib.arrivals import AnnounceOperator, months
 from dags.lib.defaults import MONTH
 from dags.lib.failures import POLICY, JobKilled, failure, lines_of
-from dags.lib.operators import GateOperator, JobOperator
+from dags.lib.gates import GateOperator
+from dags.lib.operators import JobOperator
 from jobs.errors import (
     BY_EXIT_CODE,
     RETRYABLE,
@@ -261,7 +262,8 @@ import sys
 from datetime import timedelta
 from airflow.sdk import DAG
 from dags.lib.defaults import hub_dag
-from dags.lib.operators import GateOperator, JobOperator
+from dags.lib.gates import GateOperator
+from dags.lib.operators import JobOperator
 from jobs.errors import Incomplete
 doc = "A month that is not there."
 with hub_dag("nothing", doc=doc, tags=[], schedule=None) as dag:

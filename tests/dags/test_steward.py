@@ -70,6 +70,7 @@ def test_the_question_shows_counts_and_only_stewards_answer(bag: DagBag) -> None
     task = bag.dags["ingest_dcir"].get_task("ask_steward")
     assert [u["id"] for u in task.assigned_users] == ["steward"]
     assert task.options == ["Approve", "Reject"]
+    assert "Who may answer: steward, and no other user." in task.body
     from jinja2 import Environment, StrictUndefined
 
     gate = {

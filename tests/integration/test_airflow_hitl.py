@@ -189,6 +189,16 @@ def test_approve_publishes_and_only_a_steward_may(live: Live) -> None:
     assert "dcir/er_prs_f: DCIR-PRS-001 (3 of 50)" in question["body"]
     with pytest.raises(HubError, match="403"):
         live.answer(live.admin, question, "Approve", "I am only the administrator")
+    pool = {"name": "mine", "slots": 1, "description": "", "include_deferred": False}
+    for method, path, body in (
+        ("POST", "/pools", pool),
+        ("GET", "/connections", None),
+        ("POST", "/connections", {"connection_id": "outbox_dcir", "conn_type": "fs"}),
+        ("POST", "/variables", {"key": "a", "value": "b"}),
+        ("POST", "/dags/ingest_dcir/dagRuns", {"logical_date": None, "partition_key": "2024-02"}),
+    ):
+        with pytest.raises(HubError, match="403"):
+            live.steward.request(method, path, json=body)
     live.answer(live.steward, question, "Approve", "--known since January")
     run = live.finished("dcir", "2024-02")
     assert run["state"] == "success"
