@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -240,10 +240,13 @@ def backfill(
     follow: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the runs to end.")] = True,
     minutes: Annotated[float, typer.Option(help="Wait at most so long.")] = 120.0,
 ) -> None:
-    """Let Airflow take in one month or several: one run of ingest_<source> each. The hub must be up."""
+    """Let Airflow take in one month or several: one run of ingest_<source> each. The hub must be up.
+
+    Ctrl-C ends the waiting, not the runs: it says which go on.
+    """
     from jobs.errors import ConfigError
     from jobs.serve import airflow
-    from jobs.serve.backfill import months_between, start, wait
+    from jobs.serve.backfill import left_behind, months_between, start, wait
     from jobs.serve.rest import AirflowClient
     from jobs.settings import Settings
 
@@ -251,8 +254,16 @@ def backfill(
     if not airflow.passwords_file(settings).exists():
         raise ConfigError("This home has no Airflow.", next_step="start it with `hub up`, or ask in Airflow itself")
     with AirflowClient(airflow.address(settings), "admin", airflow.passwords(settings)["admin"]) as client:
-        runs = start(client, source, months, again=again)
-        show.say(f"{len(runs)} runs of ingest_{source}: {airflow.address(settings)}/dags/ingest_{source}")
-        if follow:
-            wait(client, source, runs, show.say, minutes)
+        runs: list[dict[str, Any]] = []
+        page = f"{airflow.address(settings)}/dags/ingest_{source}"
+        try:
+            for run in start(client, source, months, again=again):
+                runs.append(run)  # one by one: those that were started are known when it is interrupted
+            show.say(f"{len(runs)} runs of ingest_{source}: {page}")
+            if follow:
+                wait(client, source, runs, show.say, minutes)
+        except KeyboardInterrupt:
+            for line in left_behind(runs, page):
+                show.say(line)
+            raise typer.Exit(130) from None
     show.line(runs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jobs.delivery import PERIOD
@@ -28,12 +28,23 @@ def months_between(first: str, last: str) -> list[str]:
     return [f"{n // 12}-{n % 12 + 1:02d}" for n in range(begin, end + 1)]
 
 
-def start(client: AirflowClient, source: str, months: Sequence[str], *, again: bool) -> list[dict[str, Any]]:
-    """Triggers one run per month, with the month as its partition key: ``month, run, state`` of each."""
+def start(client: AirflowClient, source: str, months: Sequence[str], *, again: bool) -> Iterator[dict[str, Any]]:
+    """Triggers one run per month, with the month as its partition key: ``month, run, state`` of each, as it starts."""
     conf = {"again": True} if again else None
+    for month in months:
+        run = client.trigger(f"ingest_{source}", partition_key=month, conf=conf)
+        yield {"month": month, "run": run, "state": "queued"}
+
+
+def left_behind(runs: Sequence[Mapping[str, Any]], page: str) -> list[str]:
+    """What goes on in Airflow when nobody waits for these runs any more, and where to look: lines for people."""
+    going_on = [r for r in runs if r["state"] not in ENDED]
+    if not going_on:
+        return ["Interrupted: no run that was started goes on."]
     return [
-        {"month": m, "run": client.trigger(f"ingest_{source}", partition_key=m, conf=conf), "state": "queued"}
-        for m in months
+        f"Interrupted: {len(going_on)} of {len(runs)} runs go on in Airflow:",
+        *(f"  {r['month']}  {r['run']}  {r['state']}" for r in going_on),
+        f"Look at them under {page}; to stop one, open it there and mark it as failed.",
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from catalogue import db
 from jobs.delivery import DeliveryId, Subject
-from jobs.errors import HubError, QualityRefused
+from jobs.errors import HubError, NotReady
 from jobs.hub import Hub
 from jobs.lake import tables as lake
 from jobs.lake.inventory import names
@@ -199,7 +199,7 @@ def test_a_waiting_delivery_is_not_published_without_a_steward(world: World) -> 
 
 
 def test_nobody_approves_what_the_gate_passed(world: World) -> None:
-    with pytest.raises(QualityRefused):
+    with pytest.raises(NotReady, match="passed its gate"):
         gate.decide(world.hub(), Subject(DeliveryId("dcir", "2024-01", 1)), "approve", "steward", "why not")
 
 

@@ -217,6 +217,7 @@ class RecordsSuite:
             "state": "announced",
             "reason": None,
             "at": found["at"],
+            "first_seen_at": found["first_seen_at"],
             "in_lake": False,
             "published_at": None,
             "rows_in_lake": 0,
@@ -230,6 +231,7 @@ class RecordsSuite:
             "tables": found["tables"],
             "books": found["books"],
         }
+        assert found["first_seen_at"] <= found["at"]
         assert [b["file"] for b in found["books"] if b["table"] == "er_pha_f"] == [second["file"]]
         assert found["tables"]["er_pha_f"]["rows_quarantined"] == {"date": 5}
         assert db.list_deliveries(engine, source="ville") == []

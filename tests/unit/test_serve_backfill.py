@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from jobs.cli import app
 from jobs.errors import ConfigError, HubError, ServerUnavailable
-from jobs.serve import backfill
+from jobs.serve import airflow, backfill, rest
+from jobs.settings import Settings
 
 
 class Client:
@@ -58,3 +61,47 @@ def test_a_failed_month_is_named() -> None:
 def test_a_run_that_waits_is_not_waited_for_for_ever() -> None:
     with pytest.raises(ServerUnavailable, match="Required Actions"):
         backfill.wait(Client("running"), "dcir", runs(), lambda _: None, 0)  # type: ignore[arg-type]
+
+
+class Interrupted:
+    """Starts runs, says that the first has ended, and is interrupted at a call of its own."""
+
+    def __init__(self, *_: str) -> None:
+        self.started = 0
+
+    def __enter__(self) -> Interrupted:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def trigger(self, dag: str, *, partition_key: str, conf: object) -> str:
+        if partition_key == "2024-09":
+            raise KeyboardInterrupt
+        self.started += 1
+        return f"run-{self.started}"
+
+    def run(self, dag: str, run: str) -> dict[str, Any]:
+        if run == "run-1":
+            return {"state": "success"}
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "going_on"),
+    [("2024-01", "2024-03", ["2024-02  run-2", "2024-03  run-3"]), ("2024-08", "2024-09", ["2024-08  run-1"])],
+    ids=["while waiting", "while starting"],
+)
+def test_ctrl_c_says_which_runs_go_on_and_where(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, first: str, last: str, going_on: list[str]
+) -> None:
+    monkeypatch.setenv("HUB_HOME", str(home.root))
+    monkeypatch.setattr(rest, "AirflowClient", Interrupted)
+    airflow.passwords(home)
+    ended = CliRunner().invoke(app, ["delivery", "backfill", "--source", "dcir", "--from", first, "--to", last])
+    assert ended.exit_code == 130
+    assert ended.stdout == ""
+    said = [line.strip() for line in ended.stderr.splitlines()]
+    assert [line.removesuffix("  queued") for line in said if line.endswith("queued")] == going_on
+    assert any(line.startswith(f"Interrupted: {len(going_on)} of ") for line in said)
+    page = f"{airflow.address(home)}/dags/ingest_dcir"
+    assert said[-1] == f"Look at them under {page}; to stop one, open it there and mark it as failed."
