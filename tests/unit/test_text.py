@@ -59,6 +59,8 @@ def test_a_limit_is_a_share_a_number_or_both(rate: float, count: int | None, fr:
         ("Lignes reçues : 12 ; et après ?", "Lignes reçues\u00a0: 12\u202f; et après\u202f?"),
         ("« hub demo »", "«\u00a0hub demo\u00a0»"),
         ("au plus 5 %, pas plus !", "au plus 5\u202f%, pas plus\u202f!"),
+        ("l'âge, aujourd'hui", "l’âge, aujourd’hui"),
+        ("code 'F' ou '1'", "code 'F' ou '1'"),
         ("a ? b", "a\u202f? b"),
         ("de 09:30 à 10:00, http://x", "de 09:30 à 10:00, http://x"),
     ],

@@ -69,7 +69,7 @@ def test_a_reader_searches_and_reads_a_variable(page: Page, full: str) -> None:
     row = page.locator("tr#gender_concept_id")
     row.get_by_text("Personnes par code").click()
     assert row.get_by_text("2\u202f540").is_visible()
-    assert row.get_by_text("D'autres codes existent").is_visible()
+    assert row.get_by_text("D’autres codes existent").is_visible()
 
 
 def test_the_other_language_shows_the_same_page(page: Page, full: str) -> None:

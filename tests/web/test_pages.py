@@ -312,7 +312,11 @@ def test_a_decision_stands_on_top_of_the_check_that_it_is_on(stewards: str, full
     for address in (f"{stewards}/en/quality/dcir/2024-02/v2", f"{full}/en/quality/dcir/2024-02/v2"):
         page = get(address).text.partition("<main")[2]
         assert page.index("Approved by a data steward") < page.index("<strong>Warnings</strong>")
-    assert "Decision on an earlier check" not in get(f"{stewards}/en/quality/dcir/2024-02/v2").text
+    page = get(f"{stewards}/en/quality/dcir/2024-02/v2").text
+    assert "Decision on an earlier check" not in page
+    assert "Nothing: the decision is taken" in page
+    assert "Decide in Airflow" not in page
+    assert "Decide in Airflow" in get(f"{stewards}/en/quality/{seed.WAITING}").text
 
 
 def test_a_broken_rule_stands_beside_its_months_before(stewards: str, full: str) -> None:
