@@ -22,9 +22,9 @@ older than what is published; then `pull` is green.
 
 **When red** look at the red task:
 - `pull`, `stage`: the delivery does not keep its contract (the contributor must send a new version; this one is
-  rejected and kept sealed), or a key is missing or wrong (mend it, then clear the task);
+  rejected and kept sealed), or a key is missing or wrong (fix it, then clear the task);
 - `gate`: critical findings, the delivery is rejected and the lake unchanged; or the gate could not judge (report it,
-  clear the task when mended). See the tab *Quality report* of the run;
+  clear the task when it is fixed). See the tab *Quality report* of the run;
 - `record_decision`: the answer gave no reason; clear `ask_steward`;
 - `publish`: storage; it was tried again; clear the task once storage answers. Each task can be repeated at any time.
 

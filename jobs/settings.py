@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     airflow_public_url: str | None = Field(default=None, examples=["https://airflow.example.org"])
     """Airflow's address as seen by a browser, where that is another one."""
     outbox: dict[str, Path] = Field(default={}, examples=[{"ville": Path("/srv/ville/out")}])
-    """Source -> folder, for sources that put out elsewhere than under ``outboxes``; below it the same folders.
+    """Source -> folder, for sources that deliver to another folder than ``outboxes``; below it the same folders.
 
     An Airflow connection ``outbox_<source>`` of the type File (path) says the same to Airflow's tasks, and wins.
     """
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
             # never the value: an address may hold a password
             wrong = ", ".join(f"{'.'.join(map(str, e['loc']))} ({e['msg']})" for e in error.errors())
             raise ConfigError(
-                f"A setting does not fit: {wrong}.", reason="bad_setting", next_step=f"mend it in HUB_* or in {FILE}"
+                f"A setting does not fit: {wrong}.", reason="bad_setting", next_step=f"correct it in HUB_* or in {FILE}"
             ) from None
 
     def __hash__(self) -> int:
@@ -193,7 +193,7 @@ def said_in(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path} cannot be read ({type(error).__name__}).", reason="bad_setting", next_step="mend the file"
+            f"{path} cannot be read ({type(error).__name__}).", reason="bad_setting", next_step="correct the file"
         ) from None
     if unknown := sorted(said.keys() - (Settings.model_fields.keys() - NOT_IN_FILE)):
         raise ConfigError(

@@ -57,7 +57,7 @@ def _require_sound() -> None:
     for sentence in found:
         show.say(sentence)
     if found:
-        raise ConfigError(f"{len(found)} faults in the texts.", reason="docs", next_step="mend them, or run `hub docs`")
+        raise ConfigError(f"{len(found)} faults in the texts.", reason="docs", next_step="fix them, or run `hub docs`")
 
 
 def _serve(folder: str, port: int) -> None:

@@ -87,5 +87,5 @@ def build() -> Path:
         [sys.executable, "-m", "zensical", "build", "--strict"], cwd=WORK, capture_output=True, text=True, check=False
     )
     if run.returncode:
-        raise HubError("The site could not be built.", next_step=f"mend what it says: {run.stdout[-2000:]}{run.stderr}")
+        raise HubError("The site could not be built.", next_step=f"fix what it says: {run.stdout[-2000:]}{run.stderr}")
     return SITE / "index.html"

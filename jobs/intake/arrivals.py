@@ -25,7 +25,7 @@ class Arrivals:
     """Deliveries by what can be done with them now. None of them stands in the way of another."""
 
     complete: list[DeliveryId] = field(default_factory=list)
-    """Sorted. One whose manifest breaks the contract is among them: waiting would not mend it, ``pull`` refuses it."""
+    """Sorted. One whose manifest breaks the contract is among them: waiting would not fix it, ``pull`` refuses it."""
     waiting: dict[DeliveryId, Waiting] = field(default_factory=dict)
     unread: dict[DeliveryId, StorageError] = field(default_factory=dict)
     """Those whose folder or manifest did not answer: trying again may help."""

@@ -68,7 +68,7 @@ class Display:
             lines[str(d["id"])] = f"{d['state']}{f' ({why})' if why else ''}{f'; {doing}' if doing else ''}"
         build = [t["task_id"] for t in sight.tasks if t["dag_id"] == "build_omop" and t["state"] == "running"]
         lines |= dict.fromkeys(sight.questions, "(a steward is asked)")
-        return lines | {"build_omop": " ".join(build) or "rests", "release": str(sight.release or "none")}
+        return lines | {"build_omop": " ".join(build) or "is idle", "release": str(sight.release or "none")}
 
     def _progress(self, sight: Sight) -> Group:
         table = Table("delivery", "state", "Airflow now", "rows in", "published", box=None, header_style="bold")
@@ -77,7 +77,7 @@ class Display:
             table.add_row(d["id"], state, sight.doing(d), f"{d['rows_in']:,}", f"{d['rows_published']:,}")
         building = [f"{t['task_id']} {t['state']}" for t in sight.tasks if t["dag_id"] == "build_omop"]
         foot = (
-            f"{self.elapsed:.0f} s   release {sight.release or 'none'}   build_omop: {', '.join(building) or 'rests'}"
+            f"{self.elapsed:.0f} s   release {sight.release or 'none'}   build_omop: {', '.join(building) or 'is idle'}"
         )
         asked = [Text(f"asked: {q}", style="yellow") for q in sight.questions]
         return Group(table, *asked, Text(foot, style="dim"))
