@@ -12,8 +12,8 @@ DOC = """Announces complete deliveries in the contributors' outboxes.
 Of several versions of one month it announces the lowest one that is not finished; the next follows when that one is.
 
 **Input** the folders `outboxes/<source>/<period>/v<n>/` whose files are all there, and what the hub already knows. A
-source that delivers to another folder has a connection `outbox_<source>` of the type File (path) that names the folder above
-`<source>/`. A watcher looks every 2 seconds, without a worker, and rings; the task reads the folders, so no ring is
+source that delivers to another folder has a connection `outbox_<source>` of the type File (path) that names the folder
+above `<source>/`. A watcher looks every 2 seconds, without a worker, and rings; the task reads the folders, so no ring is
 one delivery.
 
 **When red** read the task's log. The hub database or the outboxes did not answer: clear the task once they do, or wait,
