@@ -13,8 +13,8 @@ Of several versions of one month it announces the lowest one that is not finishe
 
 **Input** the folders `outboxes/<source>/<period>/v<n>/` whose files are all there, and what the hub already knows. A
 source that delivers to another folder has a connection `outbox_<source>` of the type File (path) that names the folder
-above `<source>/`. A watcher looks every 2 seconds, without a worker, and rings; the task reads the folders, so no ring is
-one delivery.
+above `<source>/`. A watcher looks every 2 seconds, without a worker, and rings; the task reads the folders, so
+no ring is one delivery.
 
 **When red** read the task's log. The hub database or the outboxes did not answer: clear the task once they do, or wait,
 the bell rings again after a minute. A delivery that was announced without a run: trigger `ingest_<source>` with its
