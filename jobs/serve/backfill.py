@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from jobs.delivery import PERIOD
@@ -29,10 +30,11 @@ def months_between(first: str, last: str) -> list[str]:
 
 
 def start(client: AirflowClient, source: str, months: Sequence[str], *, again: bool) -> Iterator[dict[str, Any]]:
-    """Triggers one run per month, with the month as its partition key: ``month, run, state`` of each, as it starts."""
-    conf = {"again": True} if again else None
+    """Triggers one run per month, with the month as its partition key and at the head of its id: ``month, run, state``
+    of each, as it starts."""
+    conf, dag, now = {"again": True} if again else None, f"ingest_{source}", datetime.now(UTC).isoformat()
     for month in months:
-        run = client.trigger(f"ingest_{source}", partition_key=month, conf=conf)
+        run = client.trigger(dag, partition_key=month, conf=conf, name=f"{month}__{now}")
         yield {"month": month, "run": run, "state": "queued"}
 
 

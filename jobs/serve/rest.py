@@ -70,11 +70,15 @@ class AirflowClient:
         """DAGs that Airflow has read by now."""
         return {str(d["dag_id"]) for d in self.request("GET", "/dags", params={"limit": 100})["dags"]}
 
-    def trigger(self, dag: str, *, partition_key: str | None = None, conf: Record | None = None) -> str:
-        """Starts a run, for a partition when given, and returns its id."""
+    def trigger(
+        self, dag: str, *, partition_key: str | None = None, conf: Record | None = None, name: str | None = None
+    ) -> str:
+        """Starts a run, for a partition when given, and returns its id: the ``name``, or one that Airflow makes."""
         body: Record = {"logical_date": None, "conf": conf or {}}
         if partition_key is not None:
             body["partition_key"] = partition_key
+        if name is not None:
+            body["dag_run_id"] = name
         return str(self.request("POST", f"/dags/{dag}/dagRuns", json=body)["dag_run_id"])
 
     def run(self, dag: str, run: str) -> Record:

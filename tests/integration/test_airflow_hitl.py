@@ -330,6 +330,7 @@ def test_months_by_command_make_a_run_each(live: Live) -> None:
     runs = json.loads(done.stdout)
     assert [(r["month"], r["state"]) for r in runs] == [("2023-11", "success"), ("2023-12", "success")]
     for run in runs:
+        assert run["run"].startswith(run["month"])
         assert live.admin.run("ingest_pmsi_mco", run["run"])["partition_key"] == run["month"]
         name = f"pmsi_mco/{run['month']}/v1"
         until(lambda name=name: live.state(name) == "published", name)  # by this run or by the doorbell's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from jobs.errors import ConfigError, HubError, ServerUnavailable
 from jobs.serve import airflow, backfill, rest
+from jobs.serve.rest import AirflowClient
 from jobs.settings import Settings
 
 
@@ -74,7 +76,7 @@ class Interrupted:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def trigger(self, dag: str, *, partition_key: str, conf: object) -> str:
+    def trigger(self, dag: str, *, partition_key: str, conf: object, name: str) -> str:
         if partition_key == "2024-09":
             raise KeyboardInterrupt
         self.started += 1
@@ -105,3 +107,21 @@ def test_ctrl_c_says_which_runs_go_on_and_where(
     assert any(line.startswith(f"Interrupted: {len(going_on)} of ") for line in said)
     page = f"{airflow.address(home)}/dags/ingest_dcir"
     assert said[-1] == f"Look at them under {page}; to stop one, open it there and mark it as failed."
+
+
+def test_the_month_begins_the_id_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+
+    def request(method: str, path: str, *, json: dict[str, Any]) -> dict[str, Any]:
+        asked.append((f"{method} {path}", json))
+        return {"dag_run_id": json["dag_run_id"]}
+
+    with AirflowClient("http://127.0.0.1", "admin", "") as client:
+        monkeypatch.setattr(client, "request", request)
+        started = list(backfill.start(client, "ville", ["2024-03", "2024-04"], again=True))
+    assert [r["month"] for r in started] == ["2024-03", "2024-04"]
+    for run, (where, body) in zip(started, asked, strict=True):
+        assert where == "POST /dags/ingest_ville/dagRuns"
+        assert (body["partition_key"], body["conf"]) == (run["month"], {"again": True})
+        # what Airflow takes for an id, by its default
+        assert re.fullmatch(rf"{run['month']}__[A-Za-z0-9_.~:+-]+", run["run"])
