@@ -36,8 +36,8 @@ def under_way(engine: Engine, states: Mapping[str, str]) -> bool:
 
 
 class Settled(Watch):
-    """Rings for published deliveries that are in no release, and for withdrawn ones that still are in one, once nothing
-    more is under way.
+    """Rings for published deliveries that are in no release, once nothing more is under way; and at once for withdrawn
+    ones that still are in one.
 
     ``patience``: seconds after which it no longer waits for that. A build that failed is not rung for again; the next
     delivery is.
@@ -57,9 +57,9 @@ class Settled(Watch):
     def look(self, outboxes: Path | Connector, engine: Engine) -> frozenset[str]:
         from catalogue.db import pending_deliveries, pending_withdrawals
 
-        pending = frozenset(pending_deliveries(engine))
-        pending |= {f"{delivery} withdrawn" for delivery in pending_withdrawals(engine)}
-        if not pending - self._told:
+        withdrawn = frozenset(f"{delivery} withdrawn" for delivery in pending_withdrawals(engine))
+        pending = withdrawn.union(pending_deliveries(engine))
+        if withdrawn - self._told or not pending - self._told:
             self._told, self._since, self._quiet = pending, time.monotonic(), False
             return pending
         self._since = min(self._since, time.monotonic())
