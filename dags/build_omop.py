@@ -70,6 +70,7 @@ with hub_dag(
         task_id="release",
         argv=["omop", "release", BUILD],
         asset=OMOP,
+        inlets=list(SOURCE.values()),
         pool=writer("omop"),
         trigger_rule="none_failed_min_one_success",
         priority_weight=Priority.PUBLISH,
