@@ -65,7 +65,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[World], None]:
 def test_a_withdrawn_month_is_gone_from_the_next_release_and_may_come_back(
     small: Callable[..., World], interrupted: Callable[[World], None]
 ) -> None:
-    world, other = small("pmsi_mco", "ville"), small("pmsi_mco", "ville")
+    world, other = small("ville"), small("ville")
     shutil.rmtree(GONE.under(other.settings.outboxes))  # this hub never hears of the month
     for hub in (world, other):
         take_in(hub)
