@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from jobs.errors import HubError
 from jobs.settings import Settings
 from jobs.spark import server, session
 
@@ -28,7 +27,7 @@ def state(settings: Settings) -> State:
 
 
 def speaks(settings: Settings, seconds: float = SPEAKS) -> bool:
-    """Whether the server says its version in time: needs none of its cores."""
+    """Whether the server says its version in time: needs none of its cores. Raises ``KeyRefused`` without a token."""
 
     def ask(stub: SparkConnectServiceStub, who: dict[str, Any]) -> None:
         from pyspark.sql.connect.proto import AnalyzePlanRequest
@@ -59,15 +58,12 @@ def _answers(settings: Settings, ask: Callable[[SparkConnectServiceStub, dict[st
     from pyspark.sql.connect.proto.base_pb2_grpc import SparkConnectServiceStub
 
     who: dict[str, Any] = {"session_id": str(uuid.uuid4()), "user_context": UserContext(user_id="health")}
-    try:
-        channel = DefaultChannelBuilder(session.address(settings)).toChannel()
-    except HubError:
-        return False
-    with channel:
+    silent = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+    with DefaultChannelBuilder(session.address(settings)).toChannel() as channel:
         stub = SparkConnectServiceStub(channel)  # type: ignore[no-untyped-call]
         try:
             ask(stub, who)
             stub.ReleaseSession(ReleaseSessionRequest(**who), timeout=SPEAKS)
-        except grpc.RpcError:
-            return False
+        except grpc.RpcError as error:
+            return error.code() not in silent  # a refusal, of the token for one, is an answer too
     return True
