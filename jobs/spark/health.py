@@ -16,6 +16,9 @@ State = Literal["stopped", "starting", "ready", "busy", "hung"]
 SPEAKS, WORKS = 20.0, 30.0
 """Seconds in which a server that lives says its version, and does a job of one row unless others are before it."""
 
+SILENT = ("DEADLINE_EXCEEDED", "UNAVAILABLE", "CANCELLED")
+"""Statuses of a call that nobody answered."""
+
 
 def state(settings: Settings) -> State:
     """``ready``: it did a small job; ``busy``: it answers, its cores are taken; ``hung``: it listens, says nothing."""
@@ -35,7 +38,7 @@ def speaks(settings: Settings, seconds: float = SPEAKS) -> bool:
         question = AnalyzePlanRequest.SparkVersion()
         stub.AnalyzePlan(AnalyzePlanRequest(**who, spark_version=question), timeout=seconds)
 
-    return _answers(settings, ask)
+    return _failure(settings, ask) not in SILENT  # a refusal, of the token for one, is an answer too
 
 
 def works(settings: Settings, seconds: float = WORKS) -> bool:
@@ -48,22 +51,22 @@ def works(settings: Settings, seconds: float = WORKS) -> bool:
         for _ in stub.ExecutePlan(ExecutePlanRequest(**who, plan=Plan(root=rows)), timeout=seconds):
             pass
 
-    return _answers(settings, ask)
+    return _failure(settings, ask) is None
 
 
-def _answers(settings: Settings, ask: Callable[[SparkConnectServiceStub, dict[str, Any]], None]) -> bool:
+def _failure(settings: Settings, ask: Callable[[SparkConnectServiceStub, dict[str, Any]], None]) -> str | None:
+    """The name of the status with which a call failed, None when it did not."""
     import grpc
     from pyspark.sql.connect.client import DefaultChannelBuilder
     from pyspark.sql.connect.proto import ReleaseSessionRequest, UserContext
     from pyspark.sql.connect.proto.base_pb2_grpc import SparkConnectServiceStub
 
     who: dict[str, Any] = {"session_id": str(uuid.uuid4()), "user_context": UserContext(user_id="health")}
-    silent = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
     with DefaultChannelBuilder(session.address(settings)).toChannel() as channel:
         stub = SparkConnectServiceStub(channel)  # type: ignore[no-untyped-call]
         try:
             ask(stub, who)
             stub.ReleaseSession(ReleaseSessionRequest(**who), timeout=SPEAKS)
         except grpc.RpcError as error:
-            return error.code() not in silent  # a refusal, of the token for one, is an answer too
-    return True
+            return str(error.code().name)
+    return None
