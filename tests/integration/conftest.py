@@ -83,7 +83,8 @@ def build_and_release(world: World, hub: Hub | None = None) -> dict[str, Any]:
     built = build.build(hub)
     if built["next"] == "stop":
         return built
-    assert gate.gate(hub, Subject(build=built["build"]))["verdict"] == "passed"
+    answer = gate.gate(hub, Subject(build=built["build"]))
+    assert answer["verdict"] == "passed", answer["failed_rules"]
     return release.release(hub, built["build"])
 
 

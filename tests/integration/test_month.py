@@ -108,11 +108,14 @@ def test_one_impossible_death_costs_its_row_or_its_date_and_never_the_release(sm
 
     rewrite(outbox(world, "dcir", JANUARY), die)
     take_in(world)
-    books = world.deliveries["dcir/2024-01/v1"]
-    assert books["state"] == "published"
+    january = DeliveryId("dcir", JANUARY, 1)
+    books = world.deliveries[str(january)]
+    assert books["state"] == "waiting"  # the one death that is left is impossible: a steward is asked
     assert sum(books["tables"]["ir_ben_r"]["rows_quarantined"].values()) == 1
-    assert results(world, "dcir/2024-01/v1")["DCIR-BEN-009"][:2] == ("passed", 1)
+    assert results(world, str(january))["DCIR-BEN-009"] == ("failed", 1, 1)
     hub = world.hub()
+    gate.decide(hub, Subject(delivery=january), "approve", "anna", "one death of 1998, told to the fund")
+    publish.publish(hub, january)
     built = build.build(hub)
     assert built["losses"]["dcir/2024-01/death/implausible_death"] == 1
     assert gate.gate(hub, Subject(build=built["build"]))["verdict"] == "passed"
@@ -160,14 +163,18 @@ def test_an_id_is_unique_over_the_released_table_not_only_over_what_was_built(
 
     monkeypatch.setattr(harmonisable, "load_source_module", lambda source: replace(lawful, events=numbered))
     take_in(world)
-    build_and_release(world)
+    hub = world.hub()
+    january = build.build(hub)["build"]
+    if gate.gate(hub, Subject(build=january))["verdict"] == "warning":  # of three procedures one too many has no concept
+        gate.decide(hub, Subject(build=january), "approve", "anna", "few procedures")
+    release.release(hub, january)
     held.rename(outbox(world, "pmsi_mco", FEBRUARY).parent)
     take_in(world)
-    hub = world.hub()
     with monkeypatch.context() as without:
         without.setattr(build, "released_beside", lambda *given: None)
         blind = build.build(hub)
-    assert gate.gate(hub, Subject(build=blind["build"]))["verdict"] == "passed"  # the built part alone shows nothing
+    gate.gate(hub, Subject(build=blind["build"]))
+    assert results(world, f"build/{blind['build']}")["OMOP-VIS-001"][0] == "passed"  # the built part alone shows nothing
     built = build.build(hub)
     with pytest.raises(QualityRefused, match="OMOP-VIS-001"):
         gate.gate(hub, Subject(build=built["build"]))
