@@ -165,7 +165,7 @@ def test_an_id_is_unique_over_the_released_table_not_only_over_what_was_built(
     take_in(world)
     hub = world.hub()
     january = build.build(hub)["build"]
-    if gate.gate(hub, Subject(build=january))["verdict"] == "warning":  # of three procedures one too many has no concept
+    if gate.gate(hub, Subject(build=january))["verdict"] == "warning":  # three acts are few
         gate.decide(hub, Subject(build=january), "approve", "anna", "few procedures")
     release.release(hub, january)
     held.rename(outbox(world, "pmsi_mco", FEBRUARY).parent)
@@ -174,7 +174,7 @@ def test_an_id_is_unique_over_the_released_table_not_only_over_what_was_built(
         without.setattr(build, "released_beside", lambda *given: None)
         blind = build.build(hub)
     gate.gate(hub, Subject(build=blind["build"]))
-    assert results(world, f"build/{blind['build']}")["OMOP-VIS-001"][0] == "passed"  # the built part alone shows nothing
+    assert results(world, f"build/{blind['build']}")["OMOP-VIS-001"][0] == "passed"  # the built part shows nothing
     built = build.build(hub)
     with pytest.raises(QualityRefused, match="OMOP-VIS-001"):
         gate.gate(hub, Subject(build=built["build"]))
