@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dags.lib.assets import CATALOGUE, OMOP, SETTLED, SOURCE, writer
+from dags.lib.assets import CATALOGUE, OMOP, QUIET, SOURCE, writer
 from dags.lib.defaults import AGAIN, Priority, Tag, again_param, hub_dag
 from dags.lib.gates import GateOperator
 from dags.lib.operators import JobOperator
@@ -38,7 +38,7 @@ with hub_dag(
     "build_omop",
     doc=DOC,
     tags=[Tag.BUILD, Tag.STEWARD],
-    schedule=[SETTLED],
+    schedule=[QUIET],
     max_active_runs=1,
     params={"again": again_param("Build everything that is published anew, as after a change of the maps.")},
 ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import Asset, AssetWatcher
 
 from dags.lib.doorbell import Doorbell
-from dags.lib.quiet import Settled
+from dags.lib.quiet import Quiet
 from schemas.loader import source_names
 
 SOURCES = source_names()
@@ -33,11 +33,11 @@ DOORBELL = Asset(
 """Something waits in the outboxes: which deliveries these are is read from the folders, never from the event."""
 
 
-SETTLED = Asset(
+QUIET = Asset(
     name="source",
     uri="hub://lake/source",
     group="lake",
-    watchers=[AssetWatcher(name="settled", trigger=Settled())],
+    watchers=[AssetWatcher(name="quiet", trigger=Quiet())],
 )
 """Published deliveries wait for a build, and nothing more is under way."""
 

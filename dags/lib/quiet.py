@@ -35,7 +35,7 @@ def under_way(engine: Engine, states: Mapping[str, str]) -> bool:
     return False
 
 
-class Settled(Watch):
+class Quiet(Watch):
     """Rings for published deliveries that are in no release, once nothing more is under way; and at once for withdrawn
     ones that still are in one.
 
@@ -46,7 +46,7 @@ class Settled(Watch):
     def __init__(self, *, every: float = 2.0, again: float = 10**9, patience: float = 900.0) -> None:
         super().__init__(every=every, again=again)
         self.patience = patience
-        self._told: frozenset[str] = frozenset()
+        self._rung_for: frozenset[str] = frozenset()
         self._since = math.inf
         self._quiet = False
 
@@ -59,15 +59,15 @@ class Settled(Watch):
 
         withdrawn = frozenset(f"{delivery} withdrawn" for delivery in pending_withdrawals(engine))
         pending = withdrawn.union(pending_deliveries(engine))
-        if withdrawn - self._told or not pending - self._told:
-            self._told, self._since, self._quiet = pending, time.monotonic(), False
+        if withdrawn - self._rung_for or not pending - self._rung_for:
+            self._rung_for, self._since, self._quiet = pending, time.monotonic(), False
             return pending
         self._since = min(self._since, time.monotonic())
         states = states_of(engine)
         quiet = not (under_way(engine, states) or news(outboxes, states))
         # twice in a row: between two states of a delivery lies a moment that looks like the end
         if (quiet and self._quiet) or time.monotonic() - self._since > self.patience:
-            self._told = pending
+            self._rung_for = pending
             return pending
         self._quiet = quiet
-        return pending & self._told
+        return pending & self._rung_for

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from catalogue import db
 from dags.lib import quiet
 from dags.lib.doorbell import Doorbell, unannounced
-from dags.lib.quiet import Settled
+from dags.lib.quiet import Quiet
 from dags.lib.watch import Watch
 from jobs.delivery import DeliveryId
 from jobs.settings import Settings
@@ -171,7 +171,7 @@ def published(engine: Engine, *names: str) -> None:
 
 
 def test_a_build_waits_until_nothing_is_under_way(home: Settings, engine: Engine, deliver: Deliver) -> None:
-    bell = Settled()
+    bell = Quiet()
     assert bell.look(home.outboxes, engine) == frozenset()
     published(engine, "dcir/2024-01/v1")
     announce(engine, "ville/2024-01/v1", "pulled")
@@ -185,7 +185,7 @@ def test_a_build_waits_until_nothing_is_under_way(home: Settings, engine: Engine
 
 
 def test_a_build_follows_a_withdrawal_of_what_was_released(home: Settings, engine: Engine) -> None:
-    bell = Settled()
+    bell = Quiet()
     published(engine, "dcir/2024-01/v1", "dcir/2024-02/v1")
     db.add_release(engine, {}, ["dcir/2024-01/v1"], 1)
     assert [bell.look(home.outboxes, engine) for _ in range(2)][-1] == {"dcir/2024-02/v1"}
@@ -202,12 +202,12 @@ def test_a_build_waits_for_no_steward_and_not_for_ever(
 ) -> None:
     published(engine, "dcir/2024-01/v1")
     announce(engine, "ville/2024-01/v1", "pulled", "staged", "waiting")
-    bell = Settled()
+    bell = Quiet()
     assert [bell.look(home.outboxes, engine) for _ in range(2)][-1] == {"dcir/2024-01/v1"}
     announce(engine, "ville/2024-02/v1", "pulled")  # its run may be red for days
-    begun_anew = Settled()
+    begun_anew = Quiet()
     assert [begun_anew.look(home.outboxes, engine) for _ in range(3)][-1] == frozenset()
-    assert Settled(patience=-1).look(home.outboxes, engine) == {"dcir/2024-01/v1"}
+    assert Quiet(patience=-1).look(home.outboxes, engine) == {"dcir/2024-01/v1"}
     states = {"ville/2024-02/v1": "pulled"}
     assert quiet.under_way(engine, states)
     monkeypatch.setattr(quiet, "STILL", timedelta(0))
@@ -221,10 +221,10 @@ def test_a_build_is_rung_for_once_and_for_what_comes_after(
     published(engine, "dcir/2024-01/v1")
 
     async def both() -> list[dict[str, int]]:
-        task = asyncio.create_task(rings(Settled(every=0.2), 4))
+        task = asyncio.create_task(rings(Quiet(every=0.2), 4))
         await asyncio.sleep(2)
         await asyncio.to_thread(published, engine, "ville/2024-01/v1")
         return await task
 
     assert asyncio.run(both()) == [{"waiting": 1}, {"waiting": 2}]
-    assert Settled().serialize()[0] == "dags.lib.quiet.Settled"
+    assert Quiet().serialize()[0] == "dags.lib.quiet.Quiet"

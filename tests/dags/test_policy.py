@@ -109,10 +109,10 @@ def test_what_is_under_way_goes_first() -> None:
 
 
 def test_a_build_follows_what_was_published(bag: DagBag) -> None:
-    from dags.lib.assets import SETTLED
+    from dags.lib.assets import QUIET
 
     assert assets_of(bag.dags["build_omop"].timetable) == ["source"]
-    assert [w.name for w in SETTLED.watchers] == ["settled"]
+    assert [w.name for w in QUIET.watchers] == ["quiet"]
     read = bag.dags["build_omop"].get_task("build").inlets
     written = [bag.dags[f"ingest_{s}"].get_task("publish").outlets[0] for s in source_names()]
     assert [a.name for a in read] == [a.name for a in written] == [f"source/{s}" for s in source_names()]
