@@ -44,13 +44,13 @@ def ingest(
 
     tell = _clock()
     for size in _numbers(rows):
-        if not again and (found := report.figures("ingest", size)):
-            tell(f"{size:,} lines have figures: {found}")
+        if not again and (file := report.file_of("ingest", size)):
+            tell(f"{size:,} lines have figures: {file}")
             continue
-        told = bench.run(Settings(), size, rounds, seed, plain=plain, tell=tell)
-        path = report.save("ingest", size, told)
+        figures = bench.run(Settings(), size, rounds, seed, plain=plain, tell=tell)
+        path = report.save("ingest", size, figures)
         tell(f"{size:,} lines: written to {path}")
-        _show(report.ingest(told), told, as_json=json)
+        _show(report.ingest(figures), figures, as_json=json)
 
 
 @app.command()
@@ -76,13 +76,13 @@ def pipeline(
 
     tell = _clock()
     for size in _numbers(persons):
-        if not again and (found := report.figures("pipeline", size)):
-            tell(f"{size:,} persons have figures: {found}")
+        if not again and (file := report.file_of("pipeline", size)):
+            tell(f"{size:,} persons have figures: {file}")
             continue
-        told = bench.run(Settings(), size, seed, by_airflow=airflow, minutes=minutes, tell=tell)
-        path = report.save("pipeline", size, told)
+        figures = bench.run(Settings(), size, seed, by_airflow=airflow, minutes=minutes, tell=tell)
+        path = report.save("pipeline", size, figures)
         tell(f"{size:,} persons: written to {path}")
-        _show(words(told), told, as_json=json)
+        _show(words(figures), figures, as_json=json)
 
 
 def _begin() -> None:
@@ -100,12 +100,12 @@ def _numbers(text: str) -> list[int]:
     from jobs.errors import ConfigError
 
     try:
-        found = [int(part.replace("_", "")) for part in text.split(",")]
+        sizes = [int(part.replace("_", "")) for part in text.split(",")]
     except ValueError:
-        found = []
-    if not found or min(found) < 500:
+        sizes = []
+    if not sizes or min(sizes) < 500:
         raise ConfigError("Sizes are whole numbers of at least 500, with commas.", reason="bad_option")
-    return found
+    return sizes
 
 
 def _clock() -> Callable[[str], None]:
@@ -117,9 +117,9 @@ def _clock() -> Callable[[str], None]:
     return tell
 
 
-def _show(parts: list[str], told: object, *, as_json: bool) -> None:
+def _show(parts: list[str], figures: object, *, as_json: bool) -> None:
     if as_json:
-        show.line(told)
+        show.line(figures)
     else:
         typer.echo("\n\n".join(parts))
 

@@ -84,9 +84,9 @@ def make(root: Path, rows: int, seed: int, tell: Progress) -> Data:
         tell(f"making {rows:,} lines of ER_PRS_F")
         shutil.rmtree(home, ignore_errors=True)
         keys.generate(root / "keys")
-        told = _write(home, rows, seed)
+        facts = _write(home, rows, seed)
         part = described.with_suffix(".part")
-        part.write_text(json.dumps(told), "utf-8")
+        part.write_text(json.dumps(facts), "utf-8")
         os.replace(part, described)
     return Data(home=home, **json.loads(described.read_text("utf-8")))
 

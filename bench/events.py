@@ -36,14 +36,14 @@ class Seen:
 def seen(logs: Path, table: Table, began: float, ended: float) -> Seen:
     """What happened between two moments (seconds since 1970). Only landed files have the numbers and dates of ``table``
     as text: so its scans are told from those of what was staged."""
-    found, plans, added = Seen(), {}, Counter[int]()
+    work, plans, added = Seen(), {}, Counter[int]()
     landed = [f"{c.name}:string" for c in table.columns if c.type != "string"]
     for event in _events(logs):
         kind = event["Event"]
         if kind == JOB and began <= event["Submission Time"] / 1000 <= ended:
-            found.jobs += 1
+            work.jobs += 1
         elif kind == TASK and began <= event["Task Info"]["Finish Time"] / 1000 <= ended:
-            found.rows_read += (event.get("Task Metrics") or {}).get("Input Metrics", {}).get("Records Read", 0)
+            work.rows_read += (event.get("Task Metrics") or {}).get("Input Metrics", {}).get("Records Read", 0)
             for one in event["Task Info"]["Accumulables"]:
                 if one.get("Name") == ROWS:
                     added[one["ID"]] += int(one.get("Update") or 0)
@@ -53,8 +53,8 @@ def seen(logs: Path, table: Table, began: float, ended: float) -> Seen:
             plans[event["executionId"]] = event["sparkPlanInfo"]
     # rows that were kept stand in every plan that reads them: their scan has one counter, and counts once
     widths = dict(w for plan in plans.values() for n in _nodes(plan) if (w := _landed_scan(n, landed)))
-    found.scans = sorted(((columns, added[c]) for c, columns in widths.items() if added[c]), reverse=True)
-    return found
+    work.scans = sorted(((columns, added[c]) for c, columns in widths.items() if added[c]), reverse=True)
+    return work
 
 
 def settle() -> None:

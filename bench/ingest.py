@@ -66,7 +66,7 @@ def run(settings: Settings, rows: int, rounds: int, seed: int, *, plain: bool, t
             warm_up(at, pid)
             runs += [_one(PLAIN, OURS, number, data, at, pid, tell) for number in range(rounds + 1)]
     require_equal(data, runs)
-    told = {
+    facts = {
         "rows": data.rows,
         "bytes": data.size,
         "delivery_bytes": data.delivery_bytes,
@@ -74,7 +74,7 @@ def run(settings: Settings, rows: int, rounds: int, seed: int, *, plain: bool, t
         "rounds": rounds,
         "books": data.books,
     }
-    return {**told, "pseudonym": pseudonym, "machine": versions, "runs": runs}
+    return {**facts, "pseudonym": pseudonym, "machine": versions, "runs": runs}
 
 
 def require_equal(data: Data, runs: list[Run]) -> None:
@@ -94,23 +94,23 @@ def _one(name: str, engine: str, number: int, data: Data, at: Settings, pid: int
     shutil.rmtree(home, ignore_errors=True)
     if engine == OURS:
         ours.home_of(data, home)
-    told: dict[str, Any] = {"engine": engine, "home": str(home), "data": {**asdict(data), "home": str(data.home)}}
-    told |= {"port": at.spark_port, "server": pid}
+    task: dict[str, Any] = {"engine": engine, "home": str(home), "data": {**asdict(data), "home": str(data.home)}}
+    task |= {"port": at.spark_port, "server": pid}
     busy = load()
-    done = subprocess.run([sys.executable, "-m", "bench.worker", json.dumps(told)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "bench.worker", json.dumps(task)], capture_output=True, text=True)
     if done.returncode:
         raise HubError(f"{name} failed: {(done.stderr.strip().splitlines() or ['without a word'])[-1]}")
-    found: Run = json.loads(done.stdout.splitlines()[-1])
-    found |= {"name": name, "round": number, "load": [round(busy, 2), round(load(), 2)]}
-    found["disk"] = sum(f.stat().st_size for f in (home / "lake").rglob("*.parquet"))
+    run: Run = json.loads(done.stdout.splitlines()[-1])
+    run |= {"name": name, "round": number, "load": [round(busy, 2), round(load(), 2)]}
+    run["disk"] = sum(f.stat().st_size for f in (home / "lake").rglob("*.parquet"))
     if engine == OURS:
         events.settle()
-        for step in found["steps"]:
+        for step in run["steps"]:
             began = step["began"]
             seen = events.seen(at.logs / "spark-events", load_table(SOURCE, TABLE), began, began + step["seconds"])
             step["spark"] = asdict(seen)
     shutil.rmtree(home, ignore_errors=True)
-    return found
+    return run
 
 
 @contextmanager

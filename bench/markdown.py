@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 GIB = 2**30
-Told = Mapping[str, Any]
+Figures = Mapping[str, Any]
 """The figures of one measurement, as its JSON file holds them."""
 
 
-def where(machine: Told) -> str:
+def where(machine: Figures) -> str:
     """Machine and versions in a sentence."""
     versions = ", ".join(f"{n} {v}" for n, v in machine["versions"].items())
     return (

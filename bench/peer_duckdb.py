@@ -152,13 +152,13 @@ def _decimal(name: str) -> str:
 
 
 def _count(db: Any) -> Outcome:
-    found = db.execute(
+    rows = db.execute(
         "SELECT CASE WHEN _status = 'quarantined' THEN _reason ELSE _status END, count(*) FROM lines GROUP BY 1"
     ).fetchall()
     asked = ", ".join(f"count_if({sql.violated(r)}), count_if({sql.asked(r)})" for r in RULES)
     numbers = db.execute(f"SELECT {asked} FROM lines WHERE _status = 'kept'").fetchone()
     counts = {r.id: [int(numbers[2 * i]), int(numbers[2 * i + 1])] for i, r in enumerate(RULES)}
-    return Outcome({str(k): int(n) for k, n in sorted(found)}, counts, 0, "")
+    return Outcome({str(k): int(n) for k, n in sorted(rows)}, counts, 0, "")
 
 
 def _quarantine(db: Any, folder: Path) -> None:

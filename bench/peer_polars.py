@@ -52,8 +52,8 @@ def run(data: Data, out: Path, lap: Any) -> Outcome:
     lap("quarantine")
     _publish(kept, out / "lake")
     lap("publish")
-    found = numbers.row(0, named=True)
-    counts = {r.id: [int(found[f"v/{r.id}"] or 0), int(found[f"d/{r.id}"] or 0)] for r in RULES}
+    row = numbers.row(0, named=True)
+    counts = {r.id: [int(row[f"v/{r.id}"] or 0), int(row[f"d/{r.id}"] or 0)] for r in RULES}
     return Outcome({str(k): int(n) for k, n in sorted(counted.iter_rows())}, counts, 0, "")
 
 
@@ -98,24 +98,24 @@ def _typed(column: Column) -> Any:
 def _reason(column: Column) -> list[tuple[Any, str]]:
     import polars as pl
 
-    sent, value, found = pl.col(column.name), _typed(column), []
+    sent, value, reasons = pl.col(column.name), _typed(column), []
     pattern = form(column, CSV)
     misshapen = ~sent.str.contains(_whole(pattern)) if pattern else pl.lit(False)
     if column.required:
-        found.append((sent.is_null(), "missing"))
+        reasons.append((sent.is_null(), "missing"))
     if column.type != "string":
-        found.append((sent.is_not_null() & (value.is_null() | misshapen), "unparsable"))
+        reasons.append((sent.is_not_null() & (value.is_null() | misshapen), "unparsable"))
     if column.length and column.type in ("string", "integer"):
         digits = sent if column.type == "string" else sent.str.strip_chars_start("-")
-        found.append((digits.str.len_chars() > column.length, "too_long"))
+        reasons.append((digits.str.len_chars() > column.length, "too_long"))
     if column.type == "string" and pattern:
-        found.append((misshapen, "form"))
+        reasons.append((misshapen, "form"))
     if column.values:
-        found.append((~sent.is_in(list(column.values)), "code"))
+        reasons.append((~sent.is_in(list(column.values)), "code"))
     if column.type == "date":
-        found.append((value < column.earliest, "too_early"))
-        found.append((value > latest(column.not_after, PERIOD), "too_late"))
-    return [(broken, f"{code}:{column.name}") for broken, code in found]
+        reasons.append((value < column.earliest, "too_early"))
+        reasons.append((value > latest(column.not_after, PERIOD), "too_late"))
+    return [(broken, f"{code}:{column.name}") for broken, code in reasons]
 
 
 def _cast(raw: Any, key: bytes) -> Any:

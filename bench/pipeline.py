@@ -35,18 +35,18 @@ def run(settings: Settings, persons: int, seed: int, *, by_airflow: bool, minute
     shutil.rmtree(root, ignore_errors=True)
     at = settings.model_copy(update={"home": root, "spark_remote": None, "database_url": None})
     rows, seconds = _deliver(at, persons, seed, tell)
-    told: Step = {"persons": persons, "months": MONTHS, "seed": seed, "rows": rows, "generate_seconds": seconds}
-    told |= {"machine": machine.describe(at), "load": [load()]}
-    told["by_hand"] = _by_hand(at, tell)
-    told["load"].append(load())
+    figures: Step = {"persons": persons, "months": MONTHS, "seed": seed, "rows": rows, "generate_seconds": seconds}
+    figures |= {"machine": machine.describe(at), "load": [load()]}
+    figures["by_hand"] = _by_hand(at, tell)
+    figures["load"].append(load())
     if by_airflow:
         for name in ("hub.db", "hub.db-wal", "hub.db-shm", "lake", "landing", "quarantine", "run", "logs", "reports"):
             path = root / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        told["by_airflow"] = _by_airflow(at, minutes, tell)
-        told["load"].append(load())
+        figures["by_airflow"] = _by_airflow(at, minutes, tell)
+        figures["load"].append(load())
     shutil.rmtree(root, ignore_errors=True)
-    return told
+    return figures
 
 
 def _deliver(at: Settings, persons: int, seed: int, tell: Progress) -> tuple[dict[str, int], float]:
@@ -74,7 +74,7 @@ def _by_hand(at: Settings, tell: Progress) -> Step:
     try:
         step("start spark", "", "spark", "start")
         while True:
-            announced = step("announce", "", "delivery", "announce")["found"]
+            announced = step("announce", "", "delivery", "announce")["answers"]
             if not announced:
                 break
             for new in announced:
@@ -126,8 +126,8 @@ def command(at: Settings, what: str, argv: Iterable[str]) -> tuple[Cost, Step]:
     spent = used.ru_utime + used.ru_stime + sum(cpu_of(p) for p in servers) - cpu
     peaks = sum(peak_of(p) for p in servers)
     answer = json.loads(printed.strip().splitlines()[-1]) if printed.strip() else {}
-    told = answer if isinstance(answer, dict) else {"found": answer}
-    return Cost(what, seconds, spent, peak, peaks, 0, began), told
+    result = answer if isinstance(answer, dict) else {"answers": answer}
+    return Cost(what, seconds, spent, peak, peaks, 0, began), result
 
 
 class Shares:
@@ -201,13 +201,13 @@ def _by_airflow(at: Settings, minutes: float, tell: Progress) -> Step:
 
 
 def _all_tasks(client: Any) -> list[Step]:
-    found: list[Step] = []
+    tasks: list[Step] = []
     while True:
-        path, params = "/dags/~/dagRuns/~/taskInstances", {"limit": 100, "offset": len(found), "state": ["success"]}
+        path, params = "/dags/~/dagRuns/~/taskInstances", {"limit": 100, "offset": len(tasks), "state": ["success"]}
         page = client.request("GET", path, params=params)["task_instances"]
         if not page:
-            return found
-        found += page
+            return tasks
+        tasks += page
 
 
 def _task(task: Step) -> Step:

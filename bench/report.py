@@ -10,24 +10,24 @@ from typing import Any
 
 from bench import report_pipeline
 from bench.ingest import APART, PLAIN, job
-from bench.markdown import GIB, Told, table, where
+from bench.markdown import GIB, Figures, table, where
 from bench.worker import OURS, PEERS
 
 HERE = Path(__file__).resolve().parent
 MB = 10**6
 
 
-def figures(kind: str, size: int) -> Path | None:
+def file_of(kind: str, size: int) -> Path | None:
     """The file of a measurement that was made, if any."""
     path = HERE / "results" / f"{kind}-{size}.json"
     return path if path.exists() else None
 
 
-def save(kind: str, size: int, told: Told) -> Path:
+def save(kind: str, size: int, figures: Figures) -> Path:
     """Keeps a measurement and writes RESULTS.md anew from all that are kept; the path of RESULTS.md."""
     folder = HERE / "results"
     folder.mkdir(exist_ok=True)
-    (folder / f"{kind}-{size}.json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    (folder / f"{kind}-{size}.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     target = HERE / "RESULTS.md"
     target.write_text(render(kept("ingest"), kept("pipeline")), "utf-8")
     return target
@@ -39,82 +39,83 @@ def kept(kind: str, folder: Path = HERE / "results") -> list[dict[str, Any]]:
     return [json.loads(p.read_text("utf-8")) for p in paths]
 
 
-def render(ingests: Sequence[Told], pipelines: Sequence[Told]) -> str:
+def render(ingests: Sequence[Figures], pipelines: Sequence[Figures]) -> str:
     """The whole of RESULTS.md."""
     parts = ["# Results", "Written by `hub bench`; what the words mean, and what was tried, is in README.md."]
-    parts += [part for told in ingests for part in ingest(told)]
+    parts += [part for figures in ingests for part in ingest(figures)]
     if len(ingests) > 1:
         parts += sizes(ingests)
     if pipelines:
-        parts += [part for told in pipelines for part in report_pipeline.pipeline(told)]
+        parts += [part for figures in pipelines for part in report_pipeline.pipeline(figures)]
         if len(pipelines) > 1:
             parts += report_pipeline.sizes(pipelines)
     return "\n\n".join(parts) + "\n"
 
 
-def middle(told: Told, name: str, value: Callable[[Told], float]) -> float:
+def middle(figures: Figures, name: str, value: Callable[[Figures], float]) -> float:
     """The middle value over the measured rounds of one engine."""
-    return statistics.median(value(r) for r in told["runs"] if r["name"] == name and r["round"])
+    return statistics.median(value(r) for r in figures["runs"] if r["name"] == name and r["round"])
 
 
-def seconds(run: Told) -> float:
+def seconds(run: Figures) -> float:
     return job(run, "seconds")
 
 
-def cpu(run: Told) -> float:
+def cpu(run: Figures) -> float:
     return job(run, "cpu")
 
 
-def peak(run: Told) -> float:
+def peak(run: Figures) -> float:
     """Largest sum of process and server within one step."""
     return float(max(s["peak"] + s["peak_servers"] for s in run["steps"] if s["step"] not in APART))
 
 
-def ingest(told: Told) -> list[str]:
+def ingest(figures: Figures) -> list[str]:
     """One size: engines side by side, steps, goals."""
-    names = [n for n in (OURS, PLAIN, *PEERS) if any(r["name"] == n for r in told["runs"])]
+    names = [n for n in (OURS, PLAIN, *PEERS) if any(r["name"] == n for r in figures["runs"])]
     first = next(iter(PEERS))
     rows = []
     for name in names:
-        wall, cores = middle(told, name, seconds), middle(told, name, cpu)
-        disk = next(r["disk"] for r in told["runs"] if r["name"] == name)
-        walls = [seconds(r) for r in told["runs"] if r["name"] == name and r["round"]]
-        imports = middle(told, name, lambda r: sum(s["seconds"] for s in r["steps"] if s["step"] == "imports"))
+        wall, cores = middle(figures, name, seconds), middle(figures, name, cpu)
+        disk = next(r["disk"] for r in figures["runs"] if r["name"] == name)
+        walls = [seconds(r) for r in figures["runs"] if r["name"] == name and r["round"]]
+        imports = middle(figures, name, lambda r: sum(s["seconds"] for s in r["steps"] if s["step"] == "imports"))
         rows.append([
             name, f"{wall:.1f}", f"{min(walls):.1f} to {max(walls):.1f}", f"{cores:.1f}",
-            f"{told['rows'] / wall / 1000:.0f}", f"{middle(told, name, peak) / GIB:.2f}", f"{disk / MB:.0f}",
-            f"{imports:.1f}", f"{middle(told, first, seconds) / wall:.2f}", f"{middle(told, first, cpu) / cores:.2f}",
+            f"{figures['rows'] / wall / 1000:.0f}", f"{middle(figures, name, peak) / GIB:.2f}", f"{disk / MB:.0f}",
+            f"{imports:.1f}",
+            f"{middle(figures, first, seconds) / wall:.2f}", f"{middle(figures, first, cpu) / cores:.2f}",
         ])  # fmt: skip
-    loads = [x for r in told["runs"] for x in r["load"]]
+    loads = [x for r in figures["runs"] for x in r["load"]]
     head = [
         "engine", "wall s", "rounds", "CPU-s", "krows/s", "peak GiB", "lake MB", "imports s", f"wall, {first} = 1",
         f"CPU, {first} = 1",
     ]  # fmt: skip
     return [
-        f"## Ingest of {told['rows']:,} lines of ER_PRS_F ({told['bytes'] / MB:,.0f} MB)",
-        where(told["machine"]) + f" {told['rounds']} rounds after a warm-up; load average {min(loads):.1f} to"
-        f" {max(loads):.1f} on {told['machine']['cores']} cores.",
+        f"## Ingest of {figures['rows']:,} lines of ER_PRS_F ({figures['bytes'] / MB:,.0f} MB)",
+        where(figures["machine"]) + f" {figures['rounds']} rounds after a warm-up; load average {min(loads):.1f} to"
+        f" {max(loads):.1f} on {figures['machine']['cores']} cores.",
         table(head, rows),
         "Books, rules' counts and content of the published rows were equal in every run of every engine: "
-        + ", ".join(f"{state} {n:,}" for state, n in told["books"].items()) + ".",
+        + ", ".join(f"{state} {n:,}" for state, n in figures["books"].items()) + ".",
         "### Where the hub's time goes",
-        steps(told),
+        steps(figures),
         "### Goals",
-        table(["goal", "measured", "reached"], [[g, m, "yes" if ok else "**no**"] for g, m, ok in goals(told)]),
+        table(["goal", "measured", "reached"], [[g, m, "yes" if ok else "**no**"] for g, m, ok in goals(figures)]),
     ]  # fmt: skip
 
 
-def steps(told: Told) -> str:
+def steps(figures: Figures) -> str:
     """The hub's steps, the middle of the rounds; what Spark did, of the last round."""
-    last = [r for r in told["runs"] if r["name"] == OURS][-1]
+    last = [r for r in figures["runs"] if r["name"] == OURS][-1]
     rows = []
     for step in last["steps"]:
         name = step["step"]
 
-        def of(run: Told, what: str, name: str = name) -> float:
+        def of(run: Figures, what: str, name: str = name) -> float:
             return float(next(s[what] for s in run["steps"] if s["step"] == name))
 
-        wall, cores = (middle(told, OURS, lambda r, w=w: of(r, w)) for w in ("seconds", "cpu"))  # type: ignore[misc]
+        wall, cores = (middle(figures, OURS, lambda r, w=w: of(r, w)) for w in ("seconds", "cpu"))  # type: ignore[misc]
         spark = step["spark"]
         scans = _scans(spark)
         peaks = f"{step['peak'] / GIB:.2f} + {step['peak_servers'] / GIB:.2f}"
@@ -123,47 +124,49 @@ def steps(told: Told) -> str:
     return table(head, rows)
 
 
-def _scans(spark: Told) -> str:
+def _scans(spark: Figures) -> str:
     return "; ".join(f"{rows:,} rows of {columns} columns" for columns, rows in spark["scans"])
 
 
-def goals(told: Told) -> Iterable[tuple[str, str, bool]]:
+def goals(figures: Figures) -> Iterable[tuple[str, str, bool]]:
     """Goal, what was measured, whether it is reached."""
     first = next(iter(PEERS))
-    ratio = middle(told, first, seconds) / middle(told, OURS, seconds)
+    ratio = middle(figures, first, seconds) / middle(figures, OURS, seconds)
     yield f"wall at least 0.85 x {first}, encryption on", f"{ratio:.2f}", ratio >= 0.85
-    if any(r["name"] == PLAIN for r in told["runs"]):
-        plain = middle(told, first, seconds) / middle(told, PLAIN, seconds)
+    if any(r["name"] == PLAIN for r in figures["runs"]):
+        plain = middle(figures, first, seconds) / middle(figures, PLAIN, seconds)
         yield "the same, lake in clear", f"{plain:.2f}", plain >= 0.85
-    share = (told["pseudonym"]["with"] - told["pseudonym"]["without"]) / middle(told, OURS, cpu)
+    share = (figures["pseudonym"]["with"] - figures["pseudonym"]["without"]) / middle(figures, OURS, cpu)
     yield "pseudonyms at most 10 % of CPU", f"{share:.1%}", share <= 0.1
-    ours = [r for r in told["runs"] if r["name"] == OURS][-1]
+    ours = [r for r in figures["runs"] if r["name"] == OURS][-1]
     by = {s["step"]: s for s in ours["steps"]}
-    passes = by["pull"]["read"] / told["delivery_bytes"]
+    passes = by["pull"]["read"] / figures["delivery_bytes"]
     yield "one pass over the bytes", f"{passes:.3f} bytes read for each byte sent", passes < 1.02
     stage = by["stage er_prs_f"]["spark"]
     yield "one scan of the rows", _scans(stage), len(stage["scans"]) == 1
-    gate = middle(told, OURS, lambda r: sum(s["seconds"] for s in r["steps"] if s["step"] == "gate"))
-    yield "gate at most 25 % of the wall", f"{gate / middle(told, OURS, seconds):.1%}", gate <= 0.25 * seconds(ours)
+    gate = middle(figures, OURS, lambda r: sum(s["seconds"] for s in r["steps"] if s["step"] == "gate"))
+    yield "gate at most 25 % of the wall", f"{gate / middle(figures, OURS, seconds):.1%}", gate <= 0.25 * seconds(ours)
     yield "gate at most 6 Spark jobs a table", str(by["gate"]["spark"]["jobs"]), by["gate"]["spark"]["jobs"] <= 6
     speed = middle(
-        told, OURS, lambda r: told["delivery_bytes"] / MB / next(s["cpu"] for s in r["steps"] if s["step"] == "pull")
+        figures,
+        OURS,
+        lambda r: figures["delivery_bytes"] / MB / next(s["cpu"] for s in r["steps"] if s["step"] == "pull"),
     )
     yield "pull at least 80 MB/s per core", f"{speed:.0f} MB per CPU-second", speed >= 80
-    held = middle(told, OURS, lambda r: next(s["peak"] for s in r["steps"] if s["step"] == "pull"))
+    held = middle(figures, OURS, lambda r: next(s["peak"] for s in r["steps"] if s["step"] == "pull"))
     yield "pull at most 600 MB of memory", f"{held / MB:.0f} MB", held <= 600 * MB
 
 
-def sizes(ingests: Sequence[Told]) -> list[str]:
+def sizes(ingests: Sequence[Figures]) -> list[str]:
     """Peak memory and seconds of the hub over sizes."""
     rows = []
-    for told in ingests:
-        pull = middle(told, OURS, lambda r: next(s["peak"] for s in r["steps"] if s["step"] == "pull"))
-        server = middle(told, OURS, lambda r: max(s["peak_servers"] for s in r["steps"]))
-        client = middle(told, OURS, lambda r: max(s["peak"] for s in r["steps"]))
+    for figures in ingests:
+        pull = middle(figures, OURS, lambda r: next(s["peak"] for s in r["steps"] if s["step"] == "pull"))
+        server = middle(figures, OURS, lambda r: max(s["peak_servers"] for s in r["steps"]))
+        client = middle(figures, OURS, lambda r: max(s["peak"] for s in r["steps"]))
         peaks = [f"{x / GIB:.2f}" for x in (pull, client, server)]
-        peers = [f"{middle(told, n, peak) / GIB:.2f}" for n in PEERS]
-        wall = f"{middle(told, OURS, seconds):.1f}"
-        rows.append([f"{told['rows']:,}", wall, *peaks, *peers])
+        peers = [f"{middle(figures, n, peak) / GIB:.2f}" for n in PEERS]
+        wall = f"{middle(figures, OURS, seconds):.1f}"
+        rows.append([f"{figures['rows']:,}", wall, *peaks, *peers])
     head = ["lines", "hub wall s", "pull GiB", "client GiB", "Spark server GiB", *(f"{n} GiB" for n in PEERS)]
     return ["## Peak memory over sizes", table(head, rows)]

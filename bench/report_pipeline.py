@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from bench.markdown import GIB, Told, table, where
+from bench.markdown import GIB, Figures, table, where
 
 ORDER = (
     "start spark", "announce", "pull", "stage", "gate", "publish", "build", "gate of the build", "release", "describe",
 )  # fmt: skip
 
 
-def pipeline(told: Told) -> list[str]:
+def pipeline(figures: Figures) -> list[str]:
     """One population: steps by hand, then what Airflow adds."""
-    rows = sum(told["rows"].values())
-    load = told["load"]
+    rows = sum(figures["rows"].values())
+    load = figures["load"]
     parts = [
-        f"## Whole path, {told['persons']:,} persons, {told['months']} months: {rows:,} rows delivered",
-        where(told["machine"]) + f" Load average {min(load):.1f} to {max(load):.1f}. The generator took"
-        f" {told['generate_seconds']:.0f} s, which is in no figure.",
+        f"## Whole path, {figures['persons']:,} persons, {figures['months']} months: {rows:,} rows delivered",
+        where(figures["machine"]) + f" Load average {min(load):.1f} to {max(load):.1f}. The generator took"
+        f" {figures['generate_seconds']:.0f} s, which is in no figure.",
         "### Step by step, as commands, one after another",
-        by_hand(told),
+        by_hand(figures),
     ]
-    return parts + (by_airflow(told) if "by_airflow" in told else [])
+    return parts + (by_airflow(figures) if "by_airflow" in figures else [])
 
 
-def by_hand(told: Told) -> str:
+def by_hand(figures: Figures) -> str:
     """Sums by step; rows a second of the steps that look at rows."""
-    steps = told["by_hand"]["steps"]
+    steps = figures["by_hand"]["steps"]
     whole = sum(s["seconds"] for s in steps), sum(s["cpu"] for s in steps)
     rows = []
     for name in ORDER:
@@ -44,10 +44,10 @@ def by_hand(told: Told) -> str:
     return table(head, rows)
 
 
-def by_airflow(told: Told) -> list[str]:
+def by_airflow(figures: Figures) -> list[str]:
     """Airflow beside the same commands without it."""
-    ran, hand = told["by_airflow"], commands(told)
-    start = next(s for s in told["by_hand"]["steps"] if s["step"] == "start spark")
+    ran, hand = figures["by_airflow"], commands(figures)
+    start = next(s for s in figures["by_hand"]["steps"] if s["step"] == "start spark")
     spark, rest = cpu_of(ran)
     seconds, cpu = sum(s["seconds"] for s in hand), sum(s["cpu"] for s in hand)
     busy = covered([(t["began"], t["ended"]) for t in ran["tasks"]])
@@ -72,28 +72,34 @@ def by_airflow(told: Told) -> list[str]:
     ]
 
 
-def sizes(pipelines: Sequence[Told]) -> list[str]:
+def sizes(pipelines: Sequence[Figures]) -> list[str]:
     """Cost of the whole path over populations, servers running: what is fixed and what grows."""
     rows = []
-    for told in pipelines:
-        delivered, hand = sum(told["rows"].values()), commands(told)
+    for figures in pipelines:
+        delivered, hand = sum(figures["rows"].values()), commands(figures)
         seconds, cpu = sum(s["seconds"] for s in hand), sum(s["cpu"] for s in hand)
         peak = max(s["peak"] + s["peak_servers"] for s in hand) / GIB
-        row = [f"{told['persons']:,}", f"{delivered:,}", f"{seconds:.0f}", f"{cpu:.0f}", f"{delivered / seconds:,.0f}"]
+        row = [
+            f"{figures['persons']:,}",
+            f"{delivered:,}",
+            f"{seconds:.0f}",
+            f"{cpu:.0f}",
+            f"{delivered / seconds:,.0f}",
+        ]
         row.append(f"{peak:.1f}")
-        if ran := told.get("by_airflow"):
+        if ran := figures.get("by_airflow"):
             row += [f"{ran['seconds']:.0f}", f"{sum(cpu_of(ran)):.0f}", f"{ran['peak'] / GIB:.1f}"]
         rows.append(row + [""] * (9 - len(row)))
     head = ["persons", "rows", "by hand s", "CPU-s", "rows/s", "peak GiB", "by Airflow s", "CPU-s", "peak GiB"]
     return ["## Whole path over sizes", table(head, rows)]
 
 
-def commands(told: Told) -> list[Told]:
+def commands(figures: Figures) -> list[Figures]:
     """The steps by hand, once the Spark server runs."""
-    return [s for s in told["by_hand"]["steps"] if s["step"] != "start spark"]
+    return [s for s in figures["by_hand"]["steps"] if s["step"] != "start spark"]
 
 
-def cpu_of(ran: Told) -> tuple[float, float]:
+def cpu_of(ran: Figures) -> tuple[float, float]:
     """CPU seconds of the Spark server, and of Airflow with the commands of its tasks."""
     spark = sum(v for k, v in ran["cpu"].items() if k == "spark")
     return spark, sum(v for k, v in ran["cpu"].items() if k.startswith("airflow"))

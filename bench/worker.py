@@ -19,7 +19,7 @@ OURS = "hub"
 
 def run(engine: str, home: str, data: dict[str, Any], port: int, server: int) -> dict[str, Any]:
     """Loads the data into ``home`` with one engine. ``port``, ``server``: of the Spark server, for the hub."""
-    found = Data(**{**data, "home": Path(data["home"])})
+    delivery = Data(**{**data, "home": Path(data["home"])})
     if engine == OURS:
         from bench import ours
         from jobs.settings import Settings
@@ -32,7 +32,7 @@ def run(engine: str, home: str, data: dict[str, Any], port: int, server: int) ->
             importlib.import_module(name)
         peer = importlib.import_module(PEERS[engine])
         clock.lap("imports")
-        outcome = peer.run(found, Path(home), clock.lap)
+        outcome = peer.run(delivery, Path(home), clock.lap)
         from bench.peer_duckdb import published
 
         rows, content = published(Path(home))

@@ -42,7 +42,7 @@ class Service:
 
 def read_services(path: Path, profile: str | None = None) -> list[Service]:
     """The services of a compose file, each after those that it waits for; variables have their default values."""
-    text = DEFAULT.sub(lambda found: found.group(1), path.read_text("utf-8"))
+    text = DEFAULT.sub(lambda default: default.group(1), path.read_text("utf-8"))
     said: dict[str, dict[str, Any]] = yaml.safe_load(text)["services"]
     chosen = {n: s for n, s in said.items() if profile in s.get("profiles", [profile])}
     order = TopologicalSorter({n: s.get("depends_on", {}) for n, s in chosen.items()}).static_order()
@@ -98,9 +98,9 @@ class Tree:
             folder.mkdir(parents=True)
             model = self.root / where.lstrip("/")
             if model.exists():
-                found = model.stat()
-                os.chown(folder, found.st_uid, found.st_gid)
-                folder.chmod(found.st_mode & 0o7777)
+                owner = model.stat()
+                os.chown(folder, owner.st_uid, owner.st_gid)
+                folder.chmod(owner.st_mode & 0o7777)
         return folder
 
     def _tmpfs(self, where: str, options: str) -> Path:
@@ -156,14 +156,14 @@ class Tree:
 
     def inside(self) -> list[int]:
         """Processes that run in this tree."""
-        found = []
+        processes = []
         for entry in Path("/proc").iterdir():
             try:
                 if entry.name.isdigit() and (entry / "root").samefile(self.root):
-                    found.append(int(entry.name))
+                    processes.append(int(entry.name))
             except OSError:
                 continue
-        return found
+        return processes
 
     def end(self, seconds: float = 40) -> None:
         """Asks every process to end, then ends it; removes the tree."""

@@ -121,8 +121,8 @@ def image(target: str) -> str:
 
 
 def size(target: str) -> int:
-    found = json.loads(call("buildah", "images", "--json", image(target)))
-    return int(sum(float(i["size"].split()[0]) * {"MB": 1, "GB": 1000}[i["size"].split()[1]] for i in found))
+    images = json.loads(call("buildah", "images", "--json", image(target)))
+    return int(sum(float(i["size"].split()[0]) * {"MB": 1, "GB": 1000}[i["size"].split()[1]] for i in images))
 
 
 def enter_a_network_of_its_own() -> None:

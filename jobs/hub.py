@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 Progress = Callable[[str], None]
-"""Told what a step works on, by the name of a table."""
+"""Learns what a step works on, by the name of a table."""
 SERVER_KEYS = {"p2": "stage2", "lake": "lake", "landing": "landing"}
 """Keys that the Spark server uses, and their purpose in the registry."""
 
@@ -91,12 +91,12 @@ def check_server_keys(spark: SparkSession, engine: Engine) -> None:
     links to nothing."""
     with session.safely("check of the keys"):
         asked = ", ".join(f"{KEY_CHECK}('{name}', '') AS {name}" for name in SERVER_KEYS)
-        found = spark.sql(f"SELECT {asked}").first()
+        checks = spark.sql(f"SELECT {asked}").first()
     for name, purpose in SERVER_KEYS.items():
         registered = db.key_check(engine, purpose)
         if registered is None:
             raise KeyRefused(f"No key is registered for {purpose}.", next_step="run `hub key init`")
-        if found is None or found[name] != registered:
+        if checks is None or checks[name] != registered:
             raise KeyRefused(
                 f"The Spark server's key {name} is not the registered one.",
                 reason="key_other",

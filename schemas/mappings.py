@@ -150,10 +150,10 @@ def mappings() -> tuple[Mapping, ...]:
 @cache
 def targets() -> dict[tuple[str, str], tuple[int, ...]]:
     """Concept ids by (source vocabulary, code); ``(0,)`` for a code that is known to have no concept."""
-    found: dict[tuple[str, str], tuple[int, ...]] = {}
+    concepts: dict[tuple[str, str], tuple[int, ...]] = {}
     for m in mappings():
-        found[m.vocabulary, m.code] = (*found.get((m.vocabulary, m.code), ()), m.target_concept_id)
-    return found
+        concepts[m.vocabulary, m.code] = (*concepts.get((m.vocabulary, m.code), ()), m.target_concept_id)
+    return concepts
 
 
 @cache

@@ -43,8 +43,8 @@ class Text(Data):
 def typographic(french: str) -> str:
     """A French text with the apostrophes of print and the no-break spaces that its punctuation asks for: narrow before
     ``; ! ? %``, whole before ``:`` and inside guillemets. Done twice, it changes nothing more."""
-    for found, put in _TYPOGRAPHY:
-        french = found.sub(put, french)
+    for pattern, put in _TYPOGRAPHY:
+        french = pattern.sub(put, french)
     return french
 
 

@@ -254,14 +254,14 @@ def _sum(books: Sequence[Book]) -> Record:
 def get_delivery(engine: Engine, delivery_id: object) -> Record | None:
     """One delivery with ``files``, ``events`` and ``decisions``, oldest first; or None."""
     wanted = str(delivery_id)
-    found = list_deliveries(engine, delivery_id=wanted)
-    if not found:
+    records = list_deliveries(engine, delivery_id=wanted)
+    if not records:
         return None
     with reading(engine) as session:
         row = session.get_one(Delivery, wanted)
         events = session.scalars(select(Event).where(Event.delivery_id == wanted).order_by(Event.id))
         return {
-            **found[0],
+            **records[0],
             "contract_version": row.contract_version,
             "stage1_key": row.stage1_key,
             "manifest_sha256": row.manifest_sha256,

@@ -46,13 +46,13 @@ def holdings(session: Session) -> dict[Slice, Holding]:
             held.pop(name, None)
             before.clear()
             continue
-        found = _to_holding(event)
+        holding = _to_holding(event)
         if event.delivery_id not in before:
             before.add(event.delivery_id)
             held.pop(name, None)  # the order is that of publishing
-            held[name] = found
-        elif last and last.delivery == event.delivery_id and last.versions != found.versions:
-            held[name] = found
+            held[name] = holding
+        elif last and last.delivery == event.delivery_id and last.versions != holding.versions:
+            held[name] = holding
     return held
 
 
@@ -99,12 +99,12 @@ def latest_published(engine: Engine, source: str, period: str) -> str | None:
 def same_content(engine: Engine, source: str, period: str, sha256s: Iterable[str]) -> str | None:
     """The delivery in the lake for this source and period, when its files are the same bytes: the one that has these
     hashes is a duplicate of it (or it)."""
-    found = latest_published(engine, source, period)
-    if not found:
+    published = latest_published(engine, source, period)
+    if not published:
         return None
     with reading(engine) as session:
-        known = session.scalars(select(DeliveryFile.sha256).where(DeliveryFile.delivery_id == found)).all()
-    return found if known and sorted(known) == sorted(sha256s) else None
+        known = session.scalars(select(DeliveryFile.sha256).where(DeliveryFile.delivery_id == published)).all()
+    return published if known and sorted(known) == sorted(sha256s) else None
 
 
 def files_of_other_periods(engine: Engine, delivery: DeliveryId) -> dict[str, str]:

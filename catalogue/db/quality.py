@@ -29,12 +29,12 @@ def set_counts(engine: Engine, subject: object, table: str, counts: Counts) -> N
 
 def get_counts(engine: Engine, subject: object) -> dict[str, dict[str, tuple[int, int]]]:
     """``{table: {rule: (violated, denominator)}}`` of a subject; empty when nothing was counted."""
-    found: dict[str, dict[str, tuple[int, int]]] = {}
+    counts: dict[str, dict[str, tuple[int, int]]] = {}
     query = select(RuleCount).where(RuleCount.subject == str(subject)).order_by(RuleCount.table_name, RuleCount.rule)
     with reading(engine) as session:
         for row in session.scalars(query):
-            found.setdefault(row.table_name, {})[row.rule] = (row.violated, row.denominator)
-    return found
+            counts.setdefault(row.table_name, {})[row.rule] = (row.violated, row.denominator)
+    return counts
 
 
 def add_quality_run(
@@ -112,11 +112,11 @@ def results_of(engine: Engine, subjects: Iterable[str], rules: Iterable[str]) ->
         .where(QualityRun.id.in_(last), QualityResult.rule.in_(list(rules)))
         .order_by(QualityRun.id, QualityResult.position)
     )
-    found: dict[str, list[Record]] = {}
+    results: dict[str, list[Record]] = {}
     with reading(engine) as session:
         for subject, row in session.execute(query):
-            found.setdefault(subject, []).append(as_dict(row, "table_name", *RESULT[1:]))
-    return found
+            results.setdefault(subject, []).append(as_dict(row, "table_name", *RESULT[1:]))
+    return results
 
 
 def get_quality_run(engine: Engine, run_id: int) -> Record | None:
@@ -130,21 +130,21 @@ def get_quality_run(engine: Engine, run_id: int) -> Record | None:
 def last_quality_run(engine: Engine, subject: object) -> Record | None:
     """The last quality run of a subject with its results and decisions; None if it was never judged."""
     with reading(engine) as session:
-        found = session.scalar(select(func.max(QualityRun.id)).where(QualityRun.subject == str(subject)))
-    return get_quality_run(engine, found) if found else None
+        number = session.scalar(select(func.max(QualityRun.id)).where(QualityRun.subject == str(subject)))
+    return get_quality_run(engine, number) if number else None
 
 
 def quality_run_of(engine: Engine, run: str) -> Record | None:
     """The last quality run that an Airflow run made, or of what that run worked on (a delivery, a build)."""
     with reading(engine) as session:
-        found = session.scalar(select(func.max(QualityRun.id)).where(QualityRun.run == run))
-        if not found:
+        number = session.scalar(select(func.max(QualityRun.id)).where(QualityRun.run == run))
+        if not number:
             worked_on = [
                 *session.scalars(select(Event.delivery_id).where(Event.run == run)),
                 *(str(Subject(build=n)) for n in session.scalars(select(Build.id).where(Build.run == run))),
             ]
-            found = session.scalar(select(func.max(QualityRun.id)).where(QualityRun.subject.in_(worked_on)))
-    return get_quality_run(engine, found) if found else None
+            number = session.scalar(select(func.max(QualityRun.id)).where(QualityRun.subject.in_(worked_on)))
+    return get_quality_run(engine, number) if number else None
 
 
 def _to_run(row: QualityRun) -> Record:

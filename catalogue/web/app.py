@@ -40,7 +40,7 @@ HEADERS = {
 }
 LOG = logging.getLogger("hub.catalogue")
 
-Found = TypeVar("Found")
+Known = TypeVar("Known")
 
 
 class Site:
@@ -206,10 +206,10 @@ def _add_airflow_route(app: FastAPI, site: Site) -> None:
     @app.api_route("/airflow/quality", methods=METHODS)
     def airflow_quality(request: Request, dag_id: str = "", run_id: str = "", lang: str = "") -> Response:
         chosen = _known(lang) or _language(request)
-        run = _found(partial(db.quality_run_of, site.engine), dag_id, run_id)
+        run = _of_airflow_run(partial(db.quality_run_of, site.engine), dag_id, run_id)
         if run:
             return site.framed(request, chosen, "quality_run.html", site.quality_run(run))
-        name = _found(partial(db.delivery_of_run, site.engine), dag_id, run_id)
+        name = _of_airflow_run(partial(db.delivery_of_run, site.engine), dag_id, run_id)
         about = pages.delivery(site.engine, name, exact=site.exact) if name else None
         return site.framed(request, chosen, "no_run.html", {"about": about})
 
@@ -226,12 +226,12 @@ def _add_quality_routes(app: FastAPI, site: Site) -> None:
         return site.page(request, _checked(lang), "quality_run.html", site.quality_run(run))
 
 
-def _found(of_run: Callable[[str], Found | None], dag_id: str, run_id: str) -> Found | None:
+def _of_airflow_run(of_run: Callable[[str], Known | None], dag_id: str, run_id: str) -> Known | None:
     """What is known of an Airflow run. Its id may arrive with its plus sign as a space, or encoded twice."""
     names = [run_id, run_id.replace(" ", "+"), unquote(run_id)]
     for name in dict.fromkeys([*(f"{dag_id}/{n}" for n in names), *names]):
-        if run_id and (found := of_run(name)):
-            return found
+        if run_id and (run := of_run(name)):
+            return run
     return None
 
 

@@ -31,7 +31,7 @@ class Database:
 
 
 @dataclass(frozen=True)
-class Found:
+class Matches:
     """Answers to a search."""
 
     databases: list[Database]
@@ -45,16 +45,16 @@ class Found:
 @cache
 def databases() -> dict[str, Database]:
     """All databases by name: the harmonised one first, then the sources."""
-    found = {}
+    databases = {}
     if loader.omop_names():
         words = {key: Text(**texts()[f"omop.{key}"]) for key in ("title", "description", "holder", "cadence")}
-        found[OMOP] = Database(OMOP, **words, tables={t: loader.load_omop(t) for t in loader.omop_names()})
+        databases[OMOP] = Database(OMOP, **words, tables={t: loader.load_omop(t) for t in loader.omop_names()})
     for name in loader.source_names():
         source = loader.load_source(name)
-        found[name] = Database(
+        databases[name] = Database(
             name, source.title, source.description, source.holder, source.cadence, loader.load_tables(name)
         )
-    return found
+    return databases
 
 
 @cache
@@ -63,7 +63,7 @@ def concepts() -> dict[str, str]:
     return {str(number): concept.label for number, concept in mappings.concepts().items()}
 
 
-def search(words: str) -> Found:
+def search(words: str) -> Matches:
     """Databases, tables and variables that have every word in their names or texts, in either language; accents and
     case do not matter."""
     wanted = _plain(words).split()
@@ -72,17 +72,17 @@ def search(words: str) -> Found:
         text = _plain(" ".join(parts))
         return all(w in text for w in wanted)
 
-    found = Found([], [], [])
+    matches = Matches([], [], [])
     for database in databases().values():
         if fits(database.name, *_both(database.title), *_both(database.description), *_both(database.holder)):
-            found.databases.append(database)
+            matches.databases.append(database)
         for table in database.tables.values():
             if fits(table.table, *_both(table.title), *_both(table.row)):
-                found.tables.append((database, table))
+                matches.tables.append((database, table))
             for column in table.columns:
                 if fits(column.name, *_both(column.meaning)):
-                    found.variables.append((database, table, column))
-    return found
+                    matches.variables.append((database, table, column))
+    return matches
 
 
 def _both(text: Text) -> Iterator[str]:

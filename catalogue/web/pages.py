@@ -184,28 +184,28 @@ def _missing(months: Sequence[str]) -> list[str]:
 
 
 def releases(engine: Engine) -> Page:
-    found = db.list_releases(engine)
-    held = {d for r in found for d in r.deliveries}
+    releases = db.list_releases(engine)
+    held = {d for r in releases for d in r.deliveries}
     synthetic = made_up(held, synthetic_deliveries(engine))
-    return {"releases": found, "current": found[0].id if found else None, "synthetic": synthetic}
+    return {"releases": releases, "current": releases[0].id if releases else None, "synthetic": synthetic}
 
 
 def release(engine: Engine, number: int) -> Page | None:
     """One release with its tables and deliveries, or None."""
-    found = db.get_release(engine, number)
-    if found is None:
+    release = db.get_release(engine, number)
+    if release is None:
         return None
     current = db.current_release(engine)
     known = set(contracts.databases())
     tables = [
-        {"name": name, "version": version, "linked": _is_known(name, known)} for name, version in found.tables.items()
+        {"name": name, "version": version, "linked": _is_known(name, known)} for name, version in release.tables.items()
     ]
     return {
-        "release": found,
-        "is_current": current is not None and current.id == found.id,
+        "release": release,
+        "is_current": current is not None and current.id == release.id,
         "tables": tables,
-        "check": db.last_quality_run(engine, found.build),
-        "synthetic": made_up(found.deliveries, synthetic_deliveries(engine)),
+        "check": db.last_quality_run(engine, release.build),
+        "synthetic": made_up(release.deliveries, synthetic_deliveries(engine)),
     }
 
 

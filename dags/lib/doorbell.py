@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from jobs.intake.connectors import Connector
 
 
-def unannounced(found: Iterable[DeliveryId], states: Mapping[str, str], sources: Iterable[str]) -> list[DeliveryId]:
+def unannounced(waiting: Iterable[DeliveryId], states: Mapping[str, str], sources: Iterable[str]) -> list[DeliveryId]:
     """Deliveries that can be announced once they are complete. ``states``: id -> state, of all that the hub knows."""
     # of several versions of a month one is on its way at a time
     busy = {DeliveryId.parse(name).slice for name, state in states.items() if state in OPEN}
-    return [d for d in found if d.source in sources and states.get(str(d)) in UNANNOUNCED and d.slice not in busy]
+    return [d for d in waiting if d.source in sources and states.get(str(d)) in UNANNOUNCED and d.slice not in busy]
 
 
 def news(outboxes: Path | Connector, states: Mapping[str, str]) -> frozenset[str]:

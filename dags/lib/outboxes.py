@@ -30,30 +30,30 @@ def folder(source: str, connection: Any) -> Path:
     return path
 
 
-def told(sources: Iterable[str]) -> dict[str, Path]:
+def folders_of(sources: Iterable[str]) -> dict[str, Path]:
     """Source -> folder, for the sources that have a connection; for a task. Raises ``ConfigError``."""
-    found = {}
+    folders = {}
     for source in sources:
         try:
-            found[source] = folder(source, BaseHook.get_connection(connection_id(source)))
+            folders[source] = folder(source, BaseHook.get_connection(connection_id(source)))
         except AirflowNotFoundException:
             continue
-    return found
+    return folders
 
 
-async def seen(sources: Iterable[str]) -> dict[str, Path]:
+async def usable_folders(sources: Iterable[str]) -> dict[str, Path]:
     """The same for a watcher, which passes over a connection that names no folder: the task says what is wrong."""
-    found = {}
+    folders = {}
     for source in sources:
         try:
-            found[source] = folder(source, await BaseHook.aget_connection(connection_id(source)))
+            folders[source] = folder(source, await BaseHook.aget_connection(connection_id(source)))
         except (AirflowNotFoundException, ConfigError):
             continue
-    return found
+    return folders
 
 
 def environment(sources: Iterable[str]) -> Mapping[str, str]:
     """By what a command learns what the connections say; empty when there is none. Raises ``ConfigError``."""
-    found = told(sources)
-    known = Settings().outbox | found
-    return {"HUB_OUTBOX": json.dumps({s: str(path) for s, path in known.items()})} if found else {}
+    folders = folders_of(sources)
+    known = Settings().outbox | folders
+    return {"HUB_OUTBOX": json.dumps({s: str(path) for s, path in known.items()})} if folders else {}

@@ -43,7 +43,7 @@ class Watch(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         from catalogue.db.engine import open_engine
-        from dags.lib.outboxes import seen
+        from dags.lib.outboxes import usable_folders
         from jobs.intake.connectors import FolderOutbox
         from jobs.settings import Settings
         from schemas.loader import source_names
@@ -52,13 +52,13 @@ class Watch(BaseEventTrigger):
         engine = open_engine(settings.database)
         rung: frozenset[str] = frozenset()
         at = asked = -math.inf
-        told: dict[str, Path] = {}
+        elsewhere: dict[str, Path] = {}
         while True:  # never returns: a watcher that ends is started again from nothing
             try:
                 if time.monotonic() - asked >= CONNECTIONS_EVERY:
-                    told = settings.outbox | await seen(source_names())
+                    elsewhere = settings.outbox | await usable_folders(source_names())
                     asked = time.monotonic()
-                waiting = await asyncio.to_thread(self.look, FolderOutbox(settings.outboxes, told), engine)
+                waiting = await asyncio.to_thread(self.look, FolderOutbox(settings.outboxes, elsewhere), engine)
             except Exception as error:
                 # one fault must not silence the bell for everything else; the text could quote a manifest
                 LOG.warning("%s could not look (%s); looking again.", type(self).__name__, type(error).__name__)

@@ -53,11 +53,13 @@ def _require_sound() -> None:
     from docs.tools.site import faults
     from jobs.errors import ConfigError
 
-    found = faults()
-    for sentence in found:
+    sentences = faults()
+    for sentence in sentences:
         show.say(sentence)
-    if found:
-        raise ConfigError(f"{len(found)} faults in the texts.", reason="docs", next_step="fix them, or run `hub docs`")
+    if sentences:
+        raise ConfigError(
+            f"{len(sentences)} faults in the texts.", reason="docs", next_step="fix them, or run `hub docs`"
+        )
 
 
 def _serve(folder: str, port: int) -> None:

@@ -102,24 +102,24 @@ def facts(settings: Settings) -> Facts:
     from catalogue import db
 
     engine = db.open_engine(settings.database)
-    found: Facts = {}
+    known: Facts = {}
     for state in ("waiting", "rejected"):
         ids = [str(d["id"]) for d in db.list_deliveries(engine) if d["state"] == state]
         if not ids:
             raise ConfigError(f"No delivery is {state} here.", next_step="take the pictures of a running `hub demo`")
         delivery = db.get_delivery(engine, ids[0]) or {}
         dag, _, run = str(delivery["events"][-1]["run"]).partition("/")
-        found |= {state: ids[0], f"{state}_dag": dag, f"{state}_run": quote(run, safe="")}
+        known |= {state: ids[0], f"{state}_dag": dag, f"{state}_run": quote(run, safe="")}
         quality = db.last_quality_run(engine, ids[0])
-        found[f"{state}_quality"] = str(quality["id"]) if quality else ""
+        known[f"{state}_quality"] = str(quality["id"]) if quality else ""
     engine.dispose()
     with AirflowClient(airflow.address(settings), "admin", airflow.passwords(settings)["admin"]) as client:
-        run = found["rejected_run"].replace("%3A", ":").replace("%2B", "+")
-        tasks = client.tasks(found["rejected_dag"], run, states=("failed",))
+        run = known["rejected_run"].replace("%3A", ":").replace("%2B", "+")
+        tasks = client.tasks(known["rejected_dag"], run, states=("failed",))
         if not tasks:
             raise ConfigError("The run of the refused delivery was cleared.", next_step="take them of a fresh demo")
-        found["rejected_task"] = str(tasks[0]["task_id"])
-    return found
+        known["rejected_task"] = str(tasks[0]["task_id"])
+    return known
 
 
 def take(settings: Settings, folder: Path, tell: Callable[[str], None], only: tuple[str, ...] = ()) -> list[Path]:

@@ -31,7 +31,7 @@ def pages() -> dict[str, str]:
         made[f"reference/contracts/{name}.md"] = contract_page(name)
     made["reference/contracts/omop.md"] = omop_page()
     for name in (*source_names(), "omop"):
-        of_source = {table: found for table, found in rules.items() if table.split("/")[0] == name}
+        of_source = {table: of_table for table, of_table in rules.items() if table.split("/")[0] == name}
         made[f"reference/rules/{name}.md"] = rules_page(name, of_source)
     made["reference/rules/kinds.md"] = kinds_page()
     made["reference/settings.md"] = settings_page()
@@ -157,11 +157,11 @@ def rules_page(name: str, rules: Mapping[str, Sequence[Rule]]) -> str:
     """The rules of one source, or of OMOP, by table."""
     count = sum(map(len, rules.values()))
     lines = [f"# Rules: {name}", "", f"{count} rules of {len(rules)} tables. Their kinds: [kinds](kinds.md)."]
-    for table, found in sorted(rules.items()):
-        lines += ["", f"## {table}", "", f"Owner: {', '.join(sorted({r.owner for r in found}))}.", ""]
+    for table, of_table in sorted(rules.items()):
+        lines += ["", f"## {table}", "", f"Owner: {', '.join(sorted({r.owner for r in of_table}))}.", ""]
         lines += _table(
             ("rule", "severity", "a good row, and why", "tolerated"),
-            ((f"`{r.id}`", r.severity, (r.claim("en"), r.why.en), _tolerated(r)) for r in found),
+            ((f"`{r.id}`", r.severity, (r.claim("en"), r.why.en), _tolerated(r)) for r in of_table),
         )
     return _text(lines)
 

@@ -34,13 +34,13 @@ def texts() -> list[Path]:
 
 def faults() -> list[str]:
     """What does not hold, one sentence each: stale reference pages, links to nowhere, commands that do not exist."""
-    found = [f"docs/{path} is not what the code says" for path in reference.stale(DOCS)]
+    sentences = [f"docs/{path} is not what the code says" for path in reference.stale(DOCS)]
     for path in texts():
         text = path.read_text("utf-8")
         name = path.relative_to(CHECKOUT)
-        found += [f"{name} links to {link}, which is not there" for link in broken_links(path, text)]
-        found += [f"{name} shows `{line}`: {wrong}" for line in shown_commands(text) if (wrong := fault(line))]
-    return found
+        sentences += [f"{name} links to {link}, which is not there" for link in broken_links(path, text)]
+        sentences += [f"{name} shows `{line}`: {wrong}" for line in shown_commands(text) if (wrong := fault(line))]
+    return sentences
 
 
 def broken_links(path: Path, text: str) -> Iterator[str]:

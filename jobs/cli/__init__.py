@@ -61,9 +61,9 @@ class Lazy(TyperGroup):
 
 def loaded(name: str, module: str | None = None) -> Any:
     """The command of a noun or verb, its module imported (``jobs.cli.<name>`` unless another is given)."""
-    found = importlib.import_module(module or f"jobs.cli.{name}").app
-    found._add_completion = False  # the shell completes nothing of a command that `hub` loads when it is asked for
-    command = typer.main.get_command(found)
+    app = importlib.import_module(module or f"jobs.cli.{name}").app
+    app._add_completion = False  # the shell completes nothing of a command that `hub` loads when it is asked for
+    command = typer.main.get_command(app)
     command.help = command.help or {**VERBS, **NOUNS}.get(name)
     return command
 

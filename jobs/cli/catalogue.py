@@ -29,16 +29,16 @@ def describe(
 
     hub = Hub(Settings())
     wanted = number if number is not None else release
-    found = db.current_release(hub.engine) if wanted is None else db.get_release(hub.engine, wanted)
-    if found is None:
+    described = db.current_release(hub.engine) if wanted is None else db.get_release(hub.engine, wanted)
+    if described is None:
         raise ConfigError("There is no such release.", next_step="`hub release list` shows those that exist")
     answer = step(
         hub.engine,
-        found.id,
-        lambda name: lake.read(hub.spark, lake.path(hub.settings.lake, name), found.tables.get(name)),
-        lambda name: show.say(f"release {found.id}: {name}"),
+        described.id,
+        lambda name: lake.read(hub.spark, lake.path(hub.settings.lake, name), described.tables.get(name)),
+        lambda name: show.say(f"release {described.id}: {name}"),
     )
-    show.line({"release": found.id, **answer})
+    show.line({"release": described.id, **answer})
 
 
 @app.command()

@@ -73,23 +73,24 @@ def show_(
     """One delivery: what happened to it and why, and its books file by file."""
     from catalogue import db
 
-    found = db.get_delivery(_hub(reads=True).engine, DeliveryId.parse(delivery))
-    if found is None:
+    record = db.get_delivery(_hub(reads=True).engine, DeliveryId.parse(delivery))
+    if record is None:
         raise never_announced(delivery)
     if json:
-        show.line(found)
+        show.line(record)
         return
-    for event in found["events"]:
+    for event in record["events"]:
         typer.echo(f"{event['at']:%Y-%m-%d %H:%M:%S}  {event['state']:10}  {event['reason'] or ''}".rstrip())
         for detail in filter(None, ((event["detail"] or {}).get("said"), event["run"] and f"in {event['run']}")):
             typer.echo(f"{'':21}{detail}")
-    if found["replaced_by"]:
-        typer.echo(f"The lake holds the rows of {found['replaced_by']} instead.")
-    elif found["in_lake"] and found["state"] != "published":
+    if record["replaced_by"]:
+        typer.echo(f"The lake holds the rows of {record['replaced_by']} instead.")
+    elif record["in_lake"] and record["state"] != "published":
         typer.echo(
-            f"The lake holds {found['rows_in_lake'] or 0:,} rows of it, as published {found['published_at']:%Y-%m-%d}."
+            f"The lake holds {record['rows_in_lake'] or 0:,} rows of it,"
+            f" as published {record['published_at']:%Y-%m-%d}."
         )
-    books = [{**b, "rows_quarantined": b["rows_quarantined"] or 0} for b in found["books"]]
+    books = [{**b, "rows_quarantined": b["rows_quarantined"] or 0} for b in record["books"]]
     show.table(books, BOOK, empty="It has no books yet: they come with its stage.", as_json=False)
 
 
@@ -109,10 +110,10 @@ def quarantined(
     from jobs.intake.quarantine import quarantined_records
 
     settings = _hub().settings
-    found = quarantined_records(
+    records = quarantined_records(
         DeliveryId.parse(delivery), settings.quarantine, key or settings.keys / "steward" / "quarantine.pem", table
     )
-    rows = list(islice(found, limit))
+    rows = list(islice(records, limit))
     if not rows:
         _require_announced(delivery)
     show.table(
@@ -121,7 +122,7 @@ def quarantined(
         empty="No record of it is in quarantine. (One that was refused whole is kept there as it came.)",
         as_json=json,
     )
-    if next(found, None):
+    if next(records, None):
         show.say(f"There are more than {limit}: narrow with --table, or raise --limit.")
 
 
@@ -151,11 +152,11 @@ def pull(
 
     hub = _hub()
     delivery = choose(hub, source, period)
-    told: set[str] = set()
+    reported: set[str] = set()
 
     def progress(name: str, done: int, total: int) -> None:
-        if done >= total and name not in told:
-            told.add(name)
+        if done >= total and name not in reported:
+            reported.add(name)
             show.say(f"{delivery}: {name} received, {done:,} bytes")
 
     answer = receive(hub, delivery, again=again, progress=progress)

@@ -119,10 +119,10 @@ def list_(
     engine = hub.engine
     releases = {r.build: r.id for r in db.list_releases(engine)}
     rows: list[dict[str, Any]] = []
-    for found in db.list_quality(engine, subject, table):
-        build = Subject.parse(found["subject"]).build is not None
-        of = {"delivery": None if build else found["subject"], "release": releases.get(found["subject"])}
-        rows.append({key: of[key] if key in of else found[key] for key in LISTED})
+    for result in db.list_quality(engine, subject, table):
+        build = Subject.parse(result["subject"]).build is not None
+        of = {"delivery": None if build else result["subject"], "release": releases.get(result["subject"])}
+        rows.append({key: of[key] if key in of else result[key] for key in LISTED})
     empty = f"Nothing was judged yet in {hub.settings.root}: `hub delivery gate`."
     if not rows and db.list_quality_runs(engine, latest=True):
         asked = "".join(f" of {name}" for name in (table, subject) if name)
@@ -140,7 +140,7 @@ def rules(
     """The rules with their sentences."""
     from jobs.quality.rules import all_rules, load_rules
 
-    found = load_rules(table) if table else [rule for of_table in all_rules().values() for rule in of_table]
+    chosen = load_rules(table) if table else [rule for of_table in all_rules().values() for rule in of_table]
     rows = [
         {
             "table": r.table,
@@ -155,7 +155,7 @@ def rules(
             "max_count": r.max_count,
             "owner": r.owner,
         }
-        for r in found
+        for r in chosen
     ]
     shown = ("rule", "severity", "claim_en", "max_rate", "owner") if table else (*RULE[:4], "claim_en", "owner")
     show.table(rows, shown, empty="No rules: write them in expectations/.", as_json=json)

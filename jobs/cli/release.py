@@ -23,10 +23,10 @@ def list_(json: Json = False) -> None:
     from jobs.settings import Settings
 
     hub = Hub(Settings(), reads=True)
-    found = db.list_releases(hub.engine)
-    rows = [_record(r) for r in found]
+    releases = db.list_releases(hub.engine)
+    rows = [_record(r) for r in releases]
     if not json:
-        rows = [asdict(r) | {"tables": len(r.tables), "deliveries": len(r.deliveries)} for r in found]
+        rows = [asdict(r) | {"tables": len(r.tables), "deliveries": len(r.deliveries)} for r in releases]
     columns = ("id", "at", "build", "tables", "deliveries", "added")
     show.table(rows, columns, empty=_none_yet(hub.settings.root), as_json=json)
 
@@ -43,21 +43,21 @@ def show_(
     from jobs.settings import Settings
 
     hub = Hub(Settings(), reads=True)
-    found = db.current_release(hub.engine) if number is None else db.get_release(hub.engine, number)
-    if found is None and db.current_release(hub.engine) is None:
+    release = db.current_release(hub.engine) if number is None else db.get_release(hub.engine, number)
+    if release is None and db.current_release(hub.engine) is None:
         raise ConfigError(_none_yet(hub.settings.root))
-    if found is None:
+    if release is None:
         where = hub.settings.root
         raise ConfigError(f"There is no release {number} in {where}.", next_step="`hub release list` shows all")
     if json:
-        show.line(_record(found))
+        show.line(_record(release))
         return
-    show.say(f"Release {found.id} of {found.at:%Y-%m-%d %H:%M} UTC, from {found.build}")
-    tables: list[dict[str, Any]] = [{"table": t, "delta_version": v} for t, v in found.tables.items()]
+    show.say(f"Release {release.id} of {release.at:%Y-%m-%d %H:%M} UTC, from {release.build}")
+    tables: list[dict[str, Any]] = [{"table": t, "delta_version": v} for t, v in release.tables.items()]
     show.table(tables, ("table", "delta_version"), empty="It holds no table.", as_json=False)
-    deliveries = [{"delivery": d, "new": "new" if d in found.added else ""} for d in found.deliveries]
+    deliveries = [{"delivery": d, "new": "new" if d in release.added else ""} for d in release.deliveries]
     show.table(deliveries, ("delivery", "new"), empty="It holds no delivery.", as_json=False)
-    show.say(f"What its build left out, and why: hub omop show {found.build.removeprefix('build/')}")
+    show.say(f"What its build left out, and why: hub omop show {release.build.removeprefix('build/')}")
 
 
 def _none_yet(home: Path) -> str:
@@ -65,9 +65,9 @@ def _none_yet(home: Path) -> str:
 
 
 def _record(release: Any) -> dict[str, Any]:
-    found = asdict(release)
+    fields = asdict(release)
     return {
-        **found,
+        **fields,
         "at": release.at.isoformat(),
         "deliveries": list(release.deliveries),
         "added": list(release.added),

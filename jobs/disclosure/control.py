@@ -189,8 +189,8 @@ def _is_safe(
 def _flow(arcs: Mapping[Hashable, Mapping[Hashable, int]], source: Hashable, sink: Hashable, wanted: int) -> int:
     """The largest flow from source to sink, no further than ``wanted``."""
     left = {u: dict(vs) for u, vs in arcs.items()}
-    found = 0
-    while found < wanted:
+    sent = 0
+    while sent < wanted:
         came: dict[Hashable, Hashable] = {source: source}
         queue = deque([source])
         while queue and sink not in came:
@@ -205,9 +205,9 @@ def _flow(arcs: Mapping[Hashable, Mapping[Hashable, int]], source: Hashable, sin
         while path[-1] != source:
             path.append(came[path[-1]])
         steps = list(zip(path[1:], path, strict=False))
-        amount = min([wanted - found, *(left[u][v] for u, v in steps)])
+        amount = min([wanted - sent, *(left[u][v] for u, v in steps)])
         for u, v in steps:
             left[u][v] -= amount
             left[v][u] = left[v].get(u, 0) + amount
-        found += amount
-    return found
+        sent += amount
+    return sent

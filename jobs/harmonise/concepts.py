@@ -44,8 +44,8 @@ def with_concepts(stem: DataFrame, lookup: DataFrame) -> DataFrame:
     tables = {events.kind: table.name for table, events in event_tables().items()}
     kinds = [events.kind for events in event_tables().values() if events.alone]
     marked = stem.withColumn("alone", F.when(F.col("kind").isin(kinds), F.col("kind")).otherwise(F.lit("")))
-    found = marked.join(F.broadcast(lookup), ["source_vocabulary", "source_code", "alone"], "left")
-    return found.select(
+    joined = marked.join(F.broadcast(lookup), ["source_vocabulary", "source_code", "alone"], "left")
+    return joined.select(
         *stem.columns,
         F.coalesce("concept_id", F.lit(0)).alias("concept_id"),
         F.coalesce("source_concept_id", F.lit(0)).alias("source_concept_id"),

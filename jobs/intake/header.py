@@ -111,12 +111,12 @@ def _kinds(name: str, column: str) -> list[str]:
     ]
 
 
-def _missing(missing: Sequence[str], found: int, wanted: int) -> list[str]:
+def _missing(missing: Sequence[str], present: int, wanted: int) -> list[str]:
     if len(missing) < wanted:
         return [f"The header lacks: {_listed(missing, all_of_them=True)}"] if missing else []
-    if not found:
+    if not present:
         return ["The first line is empty: is the header there?"]
-    has = f"{found} field{'s' * (found > 1)}"
+    has = f"{present} field{'s' * (present > 1)}"
     return [f"The first line names none of the {wanted} columns of the contract (it has {has}): is the header there?"]
 
 

@@ -18,7 +18,7 @@ def names() -> list[str]:
 
 def inventory(hub: Hub) -> list[dict[str, Any]]:
     """One row per table that is there: ``table, rows, delta_version, bytes`` (of the newest version)."""
-    found = []
+    tables = []
     for name in names():
         where = lake.path(hub.settings.lake, name)
         commit = lake.last_commit(hub.spark, where)
@@ -28,5 +28,5 @@ def inventory(hub: Hub) -> list[dict[str, Any]]:
             detail = hub.spark.sql(f"DESCRIBE DETAIL delta.`{where}`").select("sizeInBytes").first()
             rows = lake.read(hub.spark, where).count()
         size = int(detail["sizeInBytes"]) if detail else 0
-        found.append({"table": name, "rows": rows, "delta_version": commit[0], "bytes": size})
-    return found
+        tables.append({"table": name, "rows": rows, "delta_version": commit[0], "bytes": size})
+    return tables

@@ -80,13 +80,13 @@ def at_once(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 def _prove(spark: SparkSession, where: str, metadata: Mapping[str, Any]) -> int | None:
     """The version that holds our commit, or None. Delta skips some writes and reports success: look, do not believe."""
-    return next((version for version, found in history(spark, where, limit=10) if is_same(found, metadata)), None)
+    return next((version for version, written in history(spark, where, limit=10) if is_same(written, metadata)), None)
 
 
-def is_same(found: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+def is_same(written: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
     """Whether a commit says what ``metadata`` says, whichever run made it: a step that is repeated in another run finds
     what the first one wrote."""
-    return {k: v for k, v in found.items() if k != RUN} == {k: v for k, v in metadata.items() if k != RUN}
+    return {k: v for k, v in written.items() if k != RUN} == {k: v for k, v in metadata.items() if k != RUN}
 
 
 def _unproved(where: str) -> StorageError:

@@ -98,13 +98,13 @@ def counters(rules: Sequence[Rule], where: Column | None = None) -> list[Column]
         both = [c for c in (condition, where) if c is not None]
         return F.count_if(reduce(and_, both)) if both else F.count(F.lit(1))
 
-    found: dict[str, Column] = {ROWS: count(None)}
+    columns: dict[str, Column] = {ROWS: count(None)}
     for rule in rules:
         if (broken := violated(rule)) is not None:
-            found["v/" + rule.id] = count(broken)
-        if (needed := asked(rule)) and _denominator(rule) not in found:
-            found[_denominator(rule)] = count(reduce(and_, [col(name).isNotNull() for name in needed]))
-    return [column.alias(name) for name, column in found.items()]
+            columns["v/" + rule.id] = count(broken)
+        if (needed := asked(rule)) and _denominator(rule) not in columns:
+            columns[_denominator(rule)] = count(reduce(and_, [col(name).isNotNull() for name in needed]))
+    return [column.alias(name) for name, column in columns.items()]
 
 
 def annotate(df: DataFrame, rules: Sequence[Rule], read: Read, broadcast: Collection[str] = (CONCEPT,)) -> DataFrame:
@@ -241,20 +241,20 @@ def counts(
             f"The writing pass counted {observed[ROWS]} rows where the books have {rows}.", next_step="run it again"
         )
     given = extra or {}
-    found: Counts = {}
+    numbers: Counts = {}
     for rule in rules:
         if rule.id in given:
-            found[rule.id] = given[rule.id]
+            numbers[rule.id] = given[rule.id]
         elif rule.of in FROM_BOOKS:
             if rule.of in given:
-                found[rule.id] = given[str(rule.of)]
+                numbers[rule.id] = given[str(rule.of)]
         elif rule.kind == "row_count":
-            found[rule.id] = shortfall(rule, int(observed[ROWS]))
+            numbers[rule.id] = shortfall(rule, int(observed[ROWS]))
         elif rule.kind == "unique":
-            found[rule.id] = (_not_alone(rule, only_kept(staged), beside, key), int(observed[_denominator(rule)]))
+            numbers[rule.id] = (_not_alone(rule, only_kept(staged), beside, key), int(observed[_denominator(rule)]))
         elif "v/" + rule.id in observed and _denominator(rule) in observed:
-            found[rule.id] = (int(observed["v/" + rule.id]), int(observed[_denominator(rule)]))
-    return found
+            numbers[rule.id] = (int(observed["v/" + rule.id]), int(observed[_denominator(rule)]))
+    return numbers
 
 
 def _not_alone(rule: Rule, rows: DataFrame, beside: DataFrame | None, key: Collection[str]) -> int:

@@ -35,7 +35,7 @@ def judge_all(tables: Judged) -> dict[str, list[Result]]:
     from jobs.quality import gx
 
     made = gx.context()
-    found: dict[str, list[Result]] = {}
+    results: dict[str, list[Result]] = {}
     for name, (rules, counts) in tables.items():
         usable = {r.id: numbers for r in rules if (numbers := _whole(counts.get(r.id))) is not None}
         try:
@@ -44,12 +44,12 @@ def judge_all(tables: Judged) -> dict[str, list[Result]]:
             )
             given = list(run.results)
         except Exception as error:  # the judge itself failed: nothing was judged
-            found[name] = [
+            results[name] = [
                 result(rule, "errored", usable.get(rule.id, (None, None)), error=named(error)) for rule in rules
             ]
             continue
-        found[name] = read(rules, usable, given)
-    return found
+        results[name] = read(rules, usable, given)
+    return results
 
 
 def _whole(numbers: Any) -> tuple[int, int] | None:
@@ -100,7 +100,7 @@ def error_class(info: Mapping[str, Any] | None) -> str:
     info = info or {}
     entries = [info, *(entry for entry in info.values() if isinstance(entry, dict))]
     traces = [str(e.get("exception_traceback") or "") for e in entries]
-    for name in (found.group(1) for trace in traces for found in CLASS_LINE.finditer(trace)):
+    for name in (line.group(1) for trace in traces for line in CLASS_LINE.finditer(trace)):
         if name in known_classes():
             return name
     return "Exception"

@@ -170,22 +170,22 @@ def _count(df: DataFrame, rules: Sequence[Rule], numbers: Counts, errors: dict[s
         rule = by_id[str((getattr(one.expectation_config, "meta", None) or {})["rule"])]
         if raised(one):
             errors[rule.id] = error_class(one.exception_info)
-        elif (found := numbers_of(rule, one.result)) is not None:
-            numbers[rule.id] = found
+        elif (pair := numbers_of(rule, one.result)) is not None:
+            numbers[rule.id] = pair
     silent = [r.id for r in rules if r.id not in numbers and r.id not in errors]
     if silent and df.count() == 0:  # of no rows Great Expectations reports no count of violations
         numbers.update(dict.fromkeys(silent, (0, 0)))
 
 
-def numbers_of(rule: Rule, found: Mapping[str, Any]) -> tuple[int, int] | None:
+def numbers_of(rule: Rule, answer: Mapping[str, Any]) -> tuple[int, int] | None:
     """(violated, denominator) from the result of a standard expectation; None when it does not hold them."""
     if rule.kind == "row_count":
-        rows = found.get("observed_value")
+        rows = answer.get("observed_value")
         return shortfall(rule, rows) if isinstance(rows, int) else None
-    total, bad = found.get("element_count"), found.get("unexpected_count")
+    total, bad = answer.get("element_count"), answer.get("unexpected_count")
     if total is None or bad is None:
         return None
-    return int(bad), int(total) - int(found.get("missing_count") or 0)
+    return int(bad), int(total) - int(answer.get("missing_count") or 0)
 
 
 @contextmanager

@@ -100,10 +100,10 @@ def _count(results: Iterable[Result], verdict: Verdict) -> int:
     return sum(r.verdict == verdict for r in results)
 
 
-def in_words(found: Result) -> str:
+def in_words(result: Result) -> str:
     """A rule that did not hold, in one English line: its claim, the counts, the limit, where it stands."""
-    where = f"({found.table}, {found.rule})"
-    if found.violated is None or found.denominator is None:
-        return f"{found.claim['en']}: could not be judged {where}"
-    counts = f"broken by {number('en', found.violated)} of {number('en', found.denominator)}"
-    return f"{found.claim['en']}: {counts}, allowed at most {limit('en', found.max_rate, found.max_count)} {where}"
+    where = f"({result.table}, {result.rule})"
+    if result.violated is None or result.denominator is None:
+        return f"{result.claim['en']}: could not be judged {where}"
+    counts = f"broken by {number('en', result.violated)} of {number('en', result.denominator)}"
+    return f"{result.claim['en']}: {counts}, allowed at most {limit('en', result.max_rate, result.max_count)} {where}"

@@ -50,8 +50,8 @@ def passwords(settings: Settings) -> dict[str, str]:
     path = passwords_file(settings)
     if not path.exists():
         _write_secret(path, json.dumps({user: secrets.token_urlsafe(12) for user in USERS}))
-    found: dict[str, str] = json.loads(path.read_text("utf-8"))
-    return found
+    of_user: dict[str, str] = json.loads(path.read_text("utf-8"))
+    return of_user
 
 
 def hub_environment(settings: Settings) -> dict[str, str]:

@@ -158,14 +158,14 @@ def _unavailable(server: Server, settings: Settings, what: str) -> ServerUnavail
 
 def session(sid: int) -> list[psutil.Process]:
     """All processes of a session, the oldest first."""
-    found = []
+    members = []
     for process in psutil.process_iter():
         try:
             if os.getsid(process.pid) == sid and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
+                members.append(process)
         except (ProcessLookupError, psutil.Error):
             continue
-    return sorted(found, key=lambda p: p.create_time() if p.is_running() else 0.0)
+    return sorted(members, key=lambda p: p.create_time() if p.is_running() else 0.0)
 
 
 def stop(pid_files: Iterable[Path], *, patience: float = PATIENCE) -> None:

@@ -83,20 +83,20 @@ class AirflowClient:
 
     def run(self, dag: str, run: str) -> Record:
         """One run: ``state``, ``partition_key``, ..."""
-        found: Record = self.request("GET", f"/dags/{dag}/dagRuns/{_quoted(run)}")
-        return found
+        record: Record = self.request("GET", f"/dags/{dag}/dagRuns/{_quoted(run)}")
+        return record
 
     def runs(self, dag: str = "~", *, states: tuple[str, ...] = (), limit: int = 100) -> list[Record]:
         """The last runs, the newest first."""
         params: Record = {"limit": limit, "order_by": "-run_after", "state": list(states)}
-        found: list[Record] = self.request("GET", f"/dags/{dag}/dagRuns", params=params)["dag_runs"]
-        return found
+        records: list[Record] = self.request("GET", f"/dags/{dag}/dagRuns", params=params)["dag_runs"]
+        return records
 
     def tasks(self, dag: str = "~", run: str = "~", *, states: tuple[str, ...] = (), limit: int = 200) -> list[Record]:
         """Task instances with their ``state``; ``~`` is any."""
         params: Record = {"limit": limit, "state": list(states)}
-        found: Record = self.request("GET", f"/dags/{dag}/dagRuns/{_quoted(run)}/taskInstances", params=params)
-        tasks: list[Record] = found["task_instances"]
+        answer: Record = self.request("GET", f"/dags/{dag}/dagRuns/{_quoted(run)}/taskInstances", params=params)
+        tasks: list[Record] = answer["task_instances"]
         return tasks
 
     def result(self, dag: str, run: str, task: str) -> Any:
@@ -107,14 +107,14 @@ class AirflowClient:
     def log(self, dag: str, run: str, task: str, attempt: int = 1) -> list[str]:
         """Lines of a task's log."""
         where = f"/dags/{dag}/dagRuns/{_quoted(run)}/taskInstances/{task}/logs/{attempt}"
-        found = self.request("GET", where)
-        return [str(e.get("event", e)) if isinstance(e, dict) else str(e) for e in found["content"]]
+        answer = self.request("GET", where)
+        return [str(e.get("event", e)) if isinstance(e, dict) else str(e) for e in answer["content"]]
 
     def questions(self) -> list[Record]:
         """Gates' questions that no steward has answered; each with its ``task_instance``."""
         where = "/dags/~/dagRuns/~/hitlDetails"
-        found: list[Record] = self.request("GET", where, params={"response_received": False})["hitl_details"]
-        return found
+        questions: list[Record] = self.request("GET", where, params={"response_received": False})["hitl_details"]
+        return questions
 
     def answer(self, dag: str, run: str, option: str, reason: str, *, task: str = "ask_steward") -> None:
         """Answers a gate as this user. Airflow 3.3.2 fails a task that is answered in its first second: wait 4 s."""

@@ -63,19 +63,19 @@ class Sight:
 
     def wrong(self, expected: list[Record]) -> list[str]:
         """What is not as it should be, as sentences."""
-        found = [
+        faults = [
             f"{e['id']} is {self.states.get(e['id'], 'not announced')}, it should be {e['state']}."
             for e in expected
             if self.states.get(e["id"]) != e["state"]
         ]
-        found += [f"A steward is asked: {q}" for q in self.questions if q.startswith("Release")]
+        faults += [f"A steward is asked: {q}" for q in self.questions if q.startswith("Release")]
         if self.pending:
-            found.append(f"{self.pending} published deliveries are in no release.")
+            faults.append(f"{self.pending} published deliveries are in no release.")
         if not self.release or self.described != self.release:
-            found.append(
+            faults.append(
                 "The last release is not described in the catalogue." if self.release else "There is no release."
             )
-        return found
+        return faults
 
 
 class Watcher:
@@ -114,8 +114,8 @@ class Watcher:
         return time.monotonic() - self._idle_since > PATIENCE
 
     def _tasks(self) -> list[Record]:
-        found = self.client.tasks(states=(*AT_WORK, "awaiting_input"))
-        if any((t["dag_id"], t["dag_run_id"]) not in self._months for t in found):
+        tasks = self.client.tasks(states=(*AT_WORK, "awaiting_input"))
+        if any((t["dag_id"], t["dag_run_id"]) not in self._months for t in tasks):
             for run in self.client.runs():
                 self._months[run["dag_id"], run["dag_run_id"]] = str(run["partition_key"] or "")
         return [
@@ -127,7 +127,7 @@ class Watcher:
                 "state": t["state"],
                 "try": t["try_number"],
             }
-            for t in found
+            for t in tasks
         ]
 
     def failures(self) -> list[str]:
@@ -147,5 +147,5 @@ class Watcher:
 def read_expected(settings: Settings) -> list[Record]:
     """What should become of each synthetic delivery; empty while the generator is at work."""
     path = settings.root / "synthetic" / "expected.json"
-    found: list[Record] = json.loads(path.read_text("utf-8")) if path.exists() else []
-    return found
+    records: list[Record] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    return records

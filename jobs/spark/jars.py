@@ -49,12 +49,12 @@ def java() -> str:
     home = os.environ.get("JAVA_HOME")
     if home and (Path(home) / "bin" / "java").exists():
         return str(Path(home) / "bin" / "java")
-    found = shutil.which("java")
-    if not found:
+    path = shutil.which("java")
+    if not path:
         raise ConfigError(
             "Java 17 or 21 is not installed.", next_step="install openjdk-17-jre-headless, or set JAVA_HOME"
         )
-    return found
+    return path
 
 
 def _sum(path: Path) -> str:

@@ -77,8 +77,8 @@ def translated(error: Exception, step: str) -> HubError:
     condition = ""
     if hasattr(error, "getCondition"):
         condition = error.getCondition() or ""
-    if not condition and (found := CLASS_MARK.search(text)):
-        condition = found.group(1)
+    if not condition and (named := CLASS_MARK.search(text)):
+        condition = named.group(1)
     if mark := KEY_MARK.search(text):
         said = mark.group(0)
         return KeyRefused(f"Spark refused at {step}: {said}.", next_step="check the key files and the key registry")

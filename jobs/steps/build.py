@@ -50,7 +50,7 @@ def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) ->
             slices |= moved
         losses, content = _stage_tables(hub, number, parts, evidence, slices, tell)
     records_lost = {"/".join(k): n for k, n in sorted(losses.items())}
-    told = {
+    detail = {
         "slices": sorted("/".join(s) for s in slices),
         "versions": versions,
         "content": content,
@@ -58,9 +58,9 @@ def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) ->
         "filtered": books,
         "words": _words({s for s, _ in slices}),
     }
-    db.set_build_detail(hub.engine, number, told)
+    db.set_build_detail(hub.engine, number, detail)
     left_out = sum(sum(book["left_out"].values()) for book in books)
-    answer = {"build": number, "deliveries": pending, "withdrawn": withdrawn, "slices": told["slices"]}
+    answer = {"build": number, "deliveries": pending, "withdrawn": withdrawn, "slices": detail["slices"]}
     return answer | {"losses": records_lost, "rows_left_out": left_out, "next": "gate"}
 
 
@@ -136,8 +136,8 @@ def _slices_of_changed_keys(hub: Hub, evidence: DataFrame) -> set[Slice]:
     before = only_unattributable(lake.read(hub.spark, kept)).select("person_key")
     now = only_unattributable(evidence).select("person_key")
     changed = before.exceptAll(now).unionAll(now.exceptAll(before))
-    found = evidence.join(changed, "person_key", "left_semi").select(*SLICES).distinct().collect()
-    return {(r["_source"], r["_period"]) for r in found}
+    slices = evidence.join(changed, "person_key", "left_semi").select(*SLICES).distinct().collect()
+    return {(r["_source"], r["_period"]) for r in slices}
 
 
 def _stage_tables(

@@ -36,8 +36,8 @@ def describe(
     figures: list[Figure] = []
     for name in names:
         tell(name)
-        found = profile(with_person(read(name), name, read), loader.load(name), name)
-        figures += [_refreshed(figure, old.get(_key(figure))) for figure in found]
+        fresh = profile(with_person(read(name), name, read), loader.load(name), name)
+        figures += [_refreshed(figure, old.get(_key(figure))) for figure in fresh]
     db.set_figures(engine, release_id, figures)
     hidden = sum(1 for f in figures if f["suppressed"])
     return {"tables": len(names), "figures": len(figures), "suppressed": hidden}

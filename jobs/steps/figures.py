@@ -37,10 +37,10 @@ def profile(spark_df: DataFrame, table: loader.Table, name: str | None = None) -
 
     person = table.person or (PERSON if PERSON in spark_df.columns else None)
     with safely(f"profile of {table.table}"):
-        found: Counts = {}
+        counts: Counts = {}
         for row in _counted(spark_df, table, person).collect():
-            found.setdefault((row["variable"], row["what"]), {})[row["code"]] = int(row["n"])
-    return to_figures(found, table, name or table.table, with_persons=person is not None)
+            counts.setdefault((row["variable"], row["what"]), {})[row["code"]] = int(row["n"])
+    return to_figures(counts, table, name or table.table, with_persons=person is not None)
 
 
 def _counted(df: DataFrame, table: loader.Table, person: str | None) -> DataFrame:
@@ -96,7 +96,7 @@ def _counted(df: DataFrame, table: loader.Table, person: str | None) -> DataFram
     return entries.groupBy("variable", "what", "code").agg(F.sum("n").alias("n"))
 
 
-def to_figures(found: Counts, table: loader.Table, name: str, *, with_persons: bool) -> list[Figure]:
+def to_figures(counts: Counts, table: loader.Table, name: str, *, with_persons: bool) -> list[Figure]:
     """Disclosure rules applied to true counts: the figures that may be shown."""
     figures: list[Figure] = []
 
@@ -118,7 +118,7 @@ def to_figures(found: Counts, table: loader.Table, name: str, *, with_persons: b
         )
 
     def one(variable: str, what: str) -> int:
-        return found.get((variable, what), {}).get("", 0)
+        return counts.get((variable, what), {}).get("", 0)
 
     rows, persons = one("", "rows"), one("", "persons")
     few = with_persons and control.is_small(persons)
@@ -130,16 +130,16 @@ def to_figures(found: Counts, table: loader.Table, name: str, *, with_persons: b
         add("persons", control.to_shown(persons))
     if few:
         return figures
-    _add_months(found.get(("", "month"), {}), add)
+    _add_months(counts.get(("", "month"), {}), add)
     for column in table.lake_columns:
         v = column.name
         filled = one(v, "filled")
         sides = (one(v, "with"), one(v, "without")) if with_persons else (filled, rows - filled)
         few = any(side > 0 and control.is_small(side) for side in sides)
         add("filled", None if few else control.to_share(filled, rows), variable=v)
-        if codes := found.get((v, "code")):
+        if codes := counts.get((v, "code")):
             _add_codes(codes, one(v, "never"), v, add)
-    for (variable, what), cells in found.items():
+    for (variable, what), cells in counts.items():
         if what == "cell":
             _add_grid(cells, variable, add)
     return figures

@@ -23,7 +23,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, source: str, kind: str, **extra: st
 
 
 def test_a_source_without_a_connection_stays_where_it_was(dags_folder: Path) -> None:
-    assert outboxes.told(SOURCES) == {}
+    assert outboxes.folders_of(SOURCES) == {}
     assert outboxes.environment(SOURCES) == {}
 
 
@@ -31,7 +31,7 @@ def test_a_command_learns_the_folder_of_a_connection(
     dags_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect(monkeypatch, "ville", "fs", path=str(tmp_path))
-    assert asyncio.run(outboxes.seen(SOURCES)) == {"ville": tmp_path}
+    assert asyncio.run(outboxes.usable_folders(SOURCES)) == {"ville": tmp_path}
     monkeypatch.setenv("HUB_OUTBOX", json.dumps({"dcir": "/srv/dcir", "ville": "/srv/ville"}))
     monkeypatch.setenv("HUB_OUTBOX", outboxes.environment(SOURCES)["HUB_OUTBOX"])
     assert Settings().outbox == {"dcir": Path("/srv/dcir"), "ville": tmp_path}
@@ -44,7 +44,7 @@ def test_a_connection_without_a_folder_turns_the_task_red(
     connect(monkeypatch, "ville", kind, path=path)
     with pytest.raises(ConfigError, match="outbox_ville"):
         outboxes.environment(SOURCES)
-    assert asyncio.run(outboxes.seen(SOURCES)) == {}, "the watcher goes on for the others"
+    assert asyncio.run(outboxes.usable_folders(SOURCES)) == {}, "the watcher goes on for the others"
 
 
 def test_a_source_is_looked_for_in_one_place_only(tmp_path: Path) -> None:

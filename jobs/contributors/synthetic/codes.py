@@ -71,12 +71,12 @@ class Universe:
 
     def drugs_for(self, topic: str, chronic: bool | None = None) -> Ints:
         """Indices of the drugs for a topic; ``chronic`` keeps only those (not) taken all year."""
-        found = [
+        drugs = [
             i
             for i, row in enumerate(self.drugs)
             if topic in row["topics"].split(";") and (chronic is None or self.drug_chronic[i] == chronic)
         ]
-        return np.array(found, dtype=np.int64)
+        return np.array(drugs, dtype=np.int64)
 
     def price_of(self, nature: int) -> int:
         """Cents for one unit of a service."""
@@ -84,9 +84,9 @@ class Universe:
 
     def city_acts(self) -> tuple[Ints, npt.NDArray[np.float64]]:
         """Indices of the acts done outside hospital, and their share."""
-        found = np.array([i for i, r in enumerate(self.acts) if r["setting"] != "hospital"], dtype=np.int64)
-        weight = np.array([float(self.acts[i]["weight"]) for i in found])
-        return found, weight / weight.sum()
+        acts = np.array([i for i, r in enumerate(self.acts) if r["setting"] != "hospital"], dtype=np.int64)
+        weight = np.array([float(self.acts[i]["weight"]) for i in acts])
+        return acts, weight / weight.sum()
 
 
 @cache

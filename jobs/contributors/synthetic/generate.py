@@ -194,7 +194,7 @@ def canaries(home: Path) -> list[str]:
     """
     import csv
 
-    found: dict[str, None] = {}
+    planted: dict[str, None] = {}
 
     def rows(path: Path) -> list[dict[str, str]]:
         with path.open(encoding="utf-8", newline="") as file:
@@ -202,12 +202,12 @@ def canaries(home: Path) -> list[str]:
 
     for path in sorted((home / "agents" / "ville" / "inbox").glob("*/v1/*_patient.csv")):
         numbers = [r["nir"] for r in rows(path) if r["nir"]][:10]
-        found |= dict.fromkeys([*numbers, *(n[:13] for n in numbers)])
+        planted |= dict.fromkeys([*numbers, *(n[:13] for n in numbers)])
     for path in sorted((home / "agents" / "ville" / "inbox").glob("*/v1/*_encounter.csv")):
         named = [r["reason_text"].partition(" : ")[0].split() for r in rows(path) if " : " in r["reason_text"]]
-        found |= dict.fromkeys(words[-1] for words in named[:20])
+        planted |= dict.fromkeys(words[-1] for words in named[:20])
     sent = {"ville/*/v1/*_patient.csv": "patient_pseudonym", "dcir/*/v1/IR_BEN_R_*.csv": "BEN_NIR_PSA"}
     for pattern, column in sent.items():
         for path in sorted((home / "outboxes").glob(pattern)):
-            found |= dict.fromkeys([r[column] for r in rows(path) if r[column]][:10])
-    return list(found)
+            planted |= dict.fromkeys([r[column] for r in rows(path) if r[column]][:10])
+    return list(planted)

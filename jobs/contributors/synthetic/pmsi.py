@@ -16,28 +16,28 @@ RETURNS = ("NIR_RET", "NAI_RET", "SEX_RET", "SEJ_RET", "FHO_RET", "PMS_RET", "DA
 COPIES = 0.004
 
 
-def tables_of(population: Population, found: Stays, month: int) -> dict[str, pd.DataFrame]:
+def tables_of(population: Population, hospital: Stays, month: int) -> dict[str, pd.DataFrame]:
     """The tables of one month of discharge, in load order, as text with tags."""
     rng = stream(population.seed, "pmsi", month)
-    stays, size = found.stays, len(found.stays)
+    stays, size = hospital.stays, len(hospital.stays)
     keys = {
         "ETA_NUM": stays["hospital"].to_numpy(dtype=object),
         "RSA_NUM": np.array([f"{period_of(month).replace('-', '')[2:]}{n:06d}" for n in stays["number"]], dtype=object),
     }
     year, number = text.same(period_of(month)[:4], size), text.same(str(int(period_of(month)[5:])), size)
     tables = {
-        "t_mcoaab": _stays(population, found, keys, year, number),
+        "t_mcoaab": _stays(population, hospital, keys, year, number),
         "t_mcoaac": _links(population, stays, keys, year, number),
-        "t_mcoaad": _diagnoses(found, keys),
-        "t_mcoaaa": _acts(found, keys),
+        "t_mcoaad": _diagnoses(hospital, keys),
+        "t_mcoaaa": _acts(hospital, keys),
     }
     return {name: text.with_copies(rng, table, COPIES) for name, table in tables.items()}
 
 
 def _stays(
-    population: Population, found: Stays, keys: dict[str, text.Texts], year: text.Texts, number: text.Texts
+    population: Population, hospital: Stays, keys: dict[str, text.Texts], year: text.Texts, number: text.Texts
 ) -> pd.DataFrame:
-    stays, size = found.stays, len(found.stays)
+    stays, size = hospital.stays, len(hospital.stays)
     who = stays["person"].to_numpy()
     session = stays["sessions"].to_numpy() > 0
     days = stays["entry"].to_numpy() - population.ints("birth")[who]
@@ -57,8 +57,8 @@ def _stays(
         "SEJ_NBJ": text.either(session, None, text.whole(stays["nights"].to_numpy())),
         "NBR_SEA": text.whole(stays["sessions"].to_numpy()),
         "NBR_RUM": text.same("1", size),
-        "NBR_DGN": count(found.diagnoses),
-        "NBR_ACT": count(found.acts),
+        "NBR_DGN": count(hospital.diagnoses),
+        "NBR_ACT": count(hospital.acts),
         "DGN_PAL": stays["main"].to_numpy(dtype=object),
         "DGN_REL": _or_none(stays["related"]),
         "AGE_ANN": text.either(years >= 1, text.whole(years), None),
@@ -103,8 +103,8 @@ def _links(
     return text.frame(columns, load_table("pmsi_mco", "t_mcoaac").names)
 
 
-def _diagnoses(found: Stays, keys: dict[str, text.Texts]) -> pd.DataFrame:
-    rows = found.diagnoses
+def _diagnoses(hospital: Stays, keys: dict[str, text.Texts]) -> pd.DataFrame:
+    rows = hospital.diagnoses
     columns = {
         **{name: values[rows["stay"].to_numpy()] for name, values in keys.items()},
         "RSS_NUM": text.same("229", len(rows)),
@@ -114,8 +114,8 @@ def _diagnoses(found: Stays, keys: dict[str, text.Texts]) -> pd.DataFrame:
     return text.frame(columns, load_table("pmsi_mco", "t_mcoaad").names)
 
 
-def _acts(found: Stays, keys: dict[str, text.Texts]) -> pd.DataFrame:
-    rows = found.acts
+def _acts(hospital: Stays, keys: dict[str, text.Texts]) -> pd.DataFrame:
+    rows = hospital.acts
     columns = {
         **{name: values[rows["stay"].to_numpy()] for name, values in keys.items()},
         "RSS_NUM": text.same("229", len(rows)),

@@ -70,12 +70,12 @@ def targets() -> dict[tuple[str, str], tuple[str, ...]]:
         for r in read("concept.csv")
         if r["standard_concept"] == "S" and not r["invalid_reason"]
     }
-    found: dict[tuple[str, str], dict[str, str]] = {}
+    of_code: dict[tuple[str, str], dict[str, str]] = {}
     for row in read("source_to_concept_map.csv"):
         table = domain.get(row["target_concept_id"])
         if table and row["target_concept_id"] != "0" and not row["invalid_reason"]:
-            found.setdefault((row["source_vocabulary_id"], row["source_code"]), {})[row["target_concept_id"]] = table
-    return {key: tuple(tables.values()) for key, tables in found.items()}
+            of_code.setdefault((row["source_vocabulary_id"], row["source_code"]), {})[row["target_concept_id"]] = table
+    return {key: tuple(tables.values()) for key, tables in of_code.items()}
 
 
 def route(kind: str, vocabulary: str, code: str) -> tuple[tuple[str, bool], ...]:
@@ -91,16 +91,16 @@ def contribution(delivery: Delivery) -> Contribution:
     kept = {name: t[t["_tag"] == KEPT] for name, t in delivery.tables.items()}
     make = {"dcir": _dcir, "pmsi_mco": _pmsi, "ville": _ville}[delivery.source]
     parts, described, shared, dead = make(kept)
-    found = []
+    made = []
     for kind, vocabulary, rows in parts:
         counts = rows.groupby(["person", "code"]).size().rename("n").reset_index()
         ways = {c: route(kind, vocabulary, c) for c in counts["code"].unique()}
-        found += [
+        made += [
             (person, table, unmapped, n)
             for person, code, n in counts.itertuples(index=False, name=None)
             for table, unmapped in ways[code]
         ]
-    rows_made = pd.DataFrame(found, columns=["person", "table", "unmapped", "n"])
+    rows_made = pd.DataFrame(made, columns=["person", "table", "unmapped", "n"])
     events = rows_made.groupby(["person", "table", "unmapped"])["n"].sum().reset_index()
     return Contribution(delivery.id, events, frozenset(described), frozenset(shared), frozenset(dead))
 
@@ -229,8 +229,8 @@ def lake_of(contributions: Iterable[Contribution]) -> dict[str, Any]:
         for person in c.described & set(events["person"]):
             sources.setdefault(person, set()).add(c.delivery.split("/")[0])
     linkage: dict[str, int] = {}
-    for found in sources.values():
-        linkage["+".join(sorted(found))] = linkage.get("+".join(sorted(found)), 0) + 1
+    for of_person in sources.values():
+        linkage["+".join(sorted(of_person))] = linkage.get("+".join(sorted(of_person)), 0) + 1
     persons = len(sources)
     rows |= {"person": persons, "observation_period": persons, "death": len(dead & sources.keys())}
     return {

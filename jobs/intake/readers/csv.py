@@ -111,18 +111,18 @@ class CsvFile:
         if not self.records and not self._may_be_empty:
             raise self._place.refuse("header_only", "holds a header and no row, which the contract does not allow.")
 
-    def _numbered(self, found: _Parsed) -> Records:
+    def _numbered(self, parsed: _Parsed) -> Records:
         """Numbers within the block become numbers within the file."""
         before = self.records
-        self.rows += found.rows.num_rows
-        for _, reason, _ in found.malformed:
+        self.rows += parsed.rows.num_rows
+        for _, reason, _ in parsed.malformed:
             self.malformed[reason] = self.malformed.get(reason, 0) + 1
         # not pa.array, pa.scalar: on their first use they import pandas (70 MB)
         numbers = pa.Array.from_buffers(
-            pa.int64(), found.rows.num_rows, [None, pa.py_buffer(found.numbers + np.int64(before))]
+            pa.int64(), parsed.rows.num_rows, [None, pa.py_buffer(parsed.numbers + np.int64(before))]
         )
         return Records(
-            found.rows.append_column(ROW, numbers), _malformed([(n + before, *rest) for n, *rest in found.malformed])
+            parsed.rows.append_column(ROW, numbers), _malformed([(n + before, *rest) for n, *rest in parsed.malformed])
         )
 
     def _parse(self, block: Block) -> _Parsed:
