@@ -36,7 +36,7 @@ def in_list(values: object) -> str:
 
 def text(column: Column) -> str:
     """As sent but for blanks at its ends; NULL for a sentinel. An empty field is NULL already."""
-    value = f"nullif(trim({column.name}, {quoted(BLANKS[1:])}), '')"  # a NUL is no text: the door refuses it
+    value = f"nullif(trim({column.name}, {quoted(BLANKS[1:])}), '')"  # a NUL is not text: the door refuses it
     for sentinel in column.null_values:
         value = f"nullif({value}, {quoted(sentinel)})"
     return f"CASE WHEN NOT {matches(value, column.no_value)} THEN {value} END" if column.no_value else value

@@ -60,7 +60,7 @@ class KeyRefused(HubError):
 
 
 class ConflictError(HubError):
-    """Another writer was first: trying again helps."""
+    """Another writer committed first: trying again helps."""
 
     exit_code = 16
 

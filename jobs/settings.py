@@ -20,7 +20,7 @@ NOT_IN_FILE = frozenset({"home", "airflow_run"})
 
 
 def places(code: Path, environment: Mapping[str, str]) -> tuple[Path, Path]:
-    """Where a hub and its cache lie unless they are told otherwise: in the checkout, or in the user's data folder when
+    """Where a hub and its cache lie by default: in the checkout, or in the user's data folder when
     the package is installed."""
     if (code / "pyproject.toml").exists():
         return code / ".hub", code / ".cache"
@@ -114,7 +114,7 @@ class Settings(BaseSettings):
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 there is no .env
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 keys are no settings
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 keys are not settings
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What was given in code, then the environment, then the file of the home that these two name."""
         said = env_settings() | init_settings()
@@ -134,7 +134,7 @@ class Settings(BaseSettings):
 
     @property
     def outboxes(self) -> Path:
-        """What contributors put out: ``<source>/<period>/v<n>/`` with ``manifest.json`` written last."""
+        """What contributors deliver: ``<source>/<period>/v<n>/`` with ``manifest.json`` written last."""
         return self.root / "outboxes"
 
     @property
@@ -197,7 +197,7 @@ def said_in(path: Path) -> dict[str, Any]:
         ) from None
     if unknown := sorted(said.keys() - (Settings.model_fields.keys() - NOT_IN_FILE)):
         raise ConfigError(
-            f"{path} names what is no setting of the file: {', '.join(unknown)}.",
+            f"{path} names what is not a setting of the file: {', '.join(unknown)}.",
             reason="bad_setting",
             next_step="`hub init --show` prints those that are",
         )

@@ -22,8 +22,8 @@ def announce(engine: Engine, delivery: DeliveryId | str, manifest: Mapping[str, 
     """Record that a contributor announces a delivery by this manifest. True when it is new or was replaced.
 
     The same manifest again changes nothing. Another manifest under the same id is accepted while nothing of the
-    delivery is in the hub; after that it raises ``ContractRefused``. Raises ``ConfigError`` for what is no delivery's
-    name.
+    delivery is in the hub; after that it raises ``ContractRefused``. Raises ``ConfigError`` for what is not the name of
+    a delivery.
     """
     name = DeliveryId.parse(str(delivery))
     with writing(engine) as session:

@@ -42,7 +42,7 @@ def set_figures(engine: Engine, release_id: int, figures: Iterable[Mapping[str, 
         _must_be_publishable(row)
     with writing(engine) as session:
         if not session.get(ReleaseRow, release_id):
-            raise UnexpectedState("Figures were given for a release that does not exist.")
+            raise UnexpectedState("There are figures for a release that does not exist.")
         session.execute(delete(FigureRow).where(FigureRow.release_id == release_id))
         session.add_all(rows)
 

@@ -20,7 +20,7 @@ STAY = ""
 def left_out(engine: Engine, subject: str, *, exact: bool) -> dict[str, Any] | None:
     """Rows of every ``tables`` that stay and that the filters left out, over the periods of a build; its ``losses``.
 
-    None when ``subject`` is no build, or one that is not complete. The counts pass disclosure control unless ``exact``:
+    None when ``subject`` is not a build that is complete. The counts pass disclosure control unless ``exact``:
     None stands for one that is hidden, a reason whose rows are hidden is not named.
     """
     build = Subject.parse(subject).build

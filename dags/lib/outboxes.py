@@ -1,4 +1,4 @@
-"""Where a source puts out its deliveries, when an Airflow connection says so: ``outbox_<source>``, of the type File."""
+"""The folder to which a source delivers, when an Airflow connection says so: ``outbox_<source>``, of the type File."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def usable_folders(sources: Iterable[str]) -> dict[str, Path]:
 
 
 def environment(sources: Iterable[str]) -> Mapping[str, str]:
-    """By what a command learns what the connections say; empty when there is none. Raises ``ConfigError``."""
+    """Environment that tells a command what the connections say; empty when there is none. Raises ``ConfigError``."""
     folders = folders_of(sources)
     known = Settings().outbox | folders
     return {"HUB_OUTBOX": json.dumps({s: str(path) for s, path in known.items()})} if folders else {}

@@ -39,8 +39,8 @@ class Quiet(Watch):
     """Rings for published deliveries that are in no release, once nothing more is under way; and at once for withdrawn
     ones that still are in one.
 
-    ``patience``: seconds after which it no longer waits for that. A build that failed is not rung for again; the next
-    delivery is.
+    ``patience``: seconds after which it no longer waits for that. It does not ring again for a build that failed, but
+    for the next delivery.
     """
 
     def __init__(self, *, every: float = 2.0, again: float = 10**9, patience: float = 900.0) -> None:

@@ -58,7 +58,7 @@ def arguments(answer: Mapping[str, Any]) -> list[str]:
         raise ConfigError("The answer gives no reason.", next_step="clear ask_steward, it will be asked again")
     decision = "approve" if list(answer["chosen_options"]) == [APPROVE] else "reject"
     who = answer["responded_by_user"]
-    # one argument each: a reason that begins with a dash is no option
+    # one argument each: a reason that begins with a dash is not an option
     return [f"--decision={decision}", f"--who={who.get('name') or who['id']}", f"--reason={reason}"]
 
 

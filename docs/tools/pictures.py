@@ -97,7 +97,7 @@ SHOTS = (
 def facts(settings: Settings) -> Facts:
     """Ids that the pages of this demo have: a delivery that waits, one that was refused, their runs and tasks.
 
-    Raises ``ConfigError`` when the hub database knows no such delivery: it is no demo, or it is not finished.
+    Raises ``ConfigError`` when the hub database knows no such delivery: it is not a demo, or it is not finished.
     """
     from catalogue import db
 

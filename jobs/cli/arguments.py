@@ -45,7 +45,7 @@ def period(word: str | None) -> str | None:
     """Checks a month."""
     if word is not None and not re.fullmatch(PERIOD, word):
         raise ConfigError(
-            f"{word[:SHOWN]!a} is no month.", reason="bad_month", next_step="write it YYYY-MM, for example 2024-03"
+            f"{word[:SHOWN]!a} is not a month.", reason="bad_month", next_step="write it YYYY-MM, for example 2024-03"
         )
     return word
 

@@ -36,6 +36,6 @@ def query(
     from jobs.settings import Settings
 
     rows, columns = ask(Hub(Settings(), reads=True), sql, released=released)
-    # as they are: a year is no amount
+    # as they are: a year is not an amount
     shown = rows if json else [{k: None if v is None else str(v) for k, v in row.items()} for row in rows]
     show.table(shown, columns, empty="No row answers this question.", as_json=json)

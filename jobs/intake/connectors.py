@@ -53,7 +53,7 @@ class Connector(Protocol):
 class FolderOutbox:
     """Deliveries as folders ``<root>/<source>/<period>/v<n>/``, on a disk that the hub can read.
 
-    ``elsewhere``: roots of the sources that put out under another one; such a source is looked for there only.
+    ``elsewhere``: roots of the sources that deliver under another one; such a source is looked for there only.
     """
 
     def __init__(self, root: Path, elsewhere: Mapping[str, Path] = MappingProxyType({})) -> None:

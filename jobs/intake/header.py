@@ -1,6 +1,6 @@
 """The header line against the contract: columns are found by name, in any order; nothing is guessed.
 
-A first line that is no header may hold a person's data: what is said of it are names of the contract, positions and
+A first line that is not a header may hold a person's data: what is said of it are names of the contract, positions and
 counts, never a word of the line itself.
 """
 

@@ -1,4 +1,4 @@
-"""Lines of a CSV file that are no records, found in the bytes before a parser may alter them.
+"""Lines of a CSV file that are not records, found in the bytes before a parser may alter them.
 
 Arrow takes ``"a"b"`` for ``ab"`` and says nothing, and it lets an open quote swallow the lines that follow. So quotes
 are checked first, for all lines of a block at once (RFC 4180): a quote opens a value only right after a delimiter or

@@ -65,7 +65,7 @@ class Lines:
         """Bytes received so far."""
         self.header = self._read_header()
         """The first line, without its line end and without a byte order mark. Refuses: empty_file, huge_line, and what
-        is no text: compressed, other_form, wrong_encoding."""
+        is not text: compressed, other_form, wrong_encoding."""
 
     @property
     def sha256(self) -> str:

@@ -100,14 +100,14 @@ def declared(raw: bytes) -> dict[str, Any]:
 
 
 class _Odd(ValueError):
-    """JSON that is no manifest; its text says why, without a word of it."""
+    """JSON that is not a manifest; its text says why, without a word of it."""
 
 
 def _json(raw: bytes) -> object:
     """JSON in UTF-8, with or without a byte order mark, or in UTF-16 as PowerShell writes it. Raises ``ValueError``,
     ``RecursionError``."""
     said = json.loads(raw.decode(json.detect_encoding(raw)), object_pairs_hook=_object, parse_constant=_no_number)
-    # half a character, which an escape may hold, is no text and no database takes it
+    # half a character, which an escape may hold, is not text, and no database takes it
     json.dumps(said, ensure_ascii=False).encode("utf-8")
     return said
 
@@ -120,7 +120,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _no_number(_name: str) -> object:
-    raise _Odd("NaN and Infinity are no numbers of JSON.")
+    raise _Odd("NaN and Infinity are not numbers of JSON.")
 
 
 def _parse(delivery: DeliveryId, raw: bytes) -> Manifest:

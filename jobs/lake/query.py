@@ -34,7 +34,7 @@ def ask(hub: Hub, sql: str, *, released: bool = False) -> tuple[list[dict[str, A
     """The answer's rows and column names. Raises ``DisclosureRefused`` when an identifier would be printed or the
     answer is not an aggregate (over 1,000 rows), ``ConfigError`` when it is not one SELECT."""
     if not re.match(r"\s*(select|with)\b", sql, re.IGNORECASE) or ";" in sql.rstrip().rstrip(";"):
-        raise ConfigError("One SELECT is asked for.", next_step="see `hub lake query --help`")
+        raise ConfigError("A question is one SELECT.", next_step="see `hub lake query --help`")
     salt = secrets.token_hex(16)
     versions = db.current_release(hub.engine) if released else None
     used = [n for n in names() if re.search(_pattern(n), sql, re.IGNORECASE)]

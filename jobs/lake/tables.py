@@ -141,7 +141,7 @@ def replace(
         if commit and df.isEmpty() and read(spark, where).where(predicate).isEmpty():
             return commit[0]
     if new:
-        raise ConflictError(f"Another writer was first at {Path(where).name}.", next_step="try again")
+        raise ConflictError(f"Another writer committed to {Path(where).name} first.", next_step="try again")
     raise _unproved(where)
 
 

@@ -150,7 +150,7 @@ def annotate(df: DataFrame, rules: Sequence[Rule], read: Read, broadcast: Collec
 
 def in_period(rule: Rule) -> Column:
     """Whether a row's date, or its year and month, lie in the month ``_period``; missing when they are. A period that
-    is no month holds nothing."""
+    is not a month holds nothing."""
     from pyspark.sql import functions as F
 
     first = F.try_to_date(F.col(PERIOD), "yyyy-MM")

@@ -53,6 +53,6 @@ def judged(counts: Mapping[str, Mapping[str, tuple[int, int]]], subject: str) ->
     Raises ``ConfigError`` when nothing was counted.
     """
     if not counts:
-        raise ConfigError(f"Nothing was counted of {subject}.", next_step="see `hub quality list` for what was")
+        raise ConfigError(f"Nothing was counted for {subject}.", next_step="see `hub quality list` for what was")
     rules = all_rules()
     return {name: (rules.get(name, ()), of_table) for name, of_table in counts.items()}

@@ -4,7 +4,7 @@ Reason codes, each with its column after a colon: ``missing``, ``unparsable`` (n
 ``too_long``, ``form`` (not the contract's pattern), ``code`` (not in its closed list), ``out_of_range``, ``too_early``,
 ``too_late``; and ``identity:<status>``. A code names a column or a value of a closed list: never what the row held.
 
-Blanks at both ends are no part of a value (``schemas.forms.BLANKS``); what stands between them is never altered.
+Blanks at both ends are not part of a value (``schemas.forms.BLANKS``); what stands between them is never altered.
 """
 
 from __future__ import annotations

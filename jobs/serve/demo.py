@@ -53,7 +53,8 @@ def make_room(settings: Settings, demo: Demo, *, keep: bool) -> bool:
     in_use = [n for n in ("hub.db", "lake", "outboxes") if _holds_something(settings.root / n)]
     if made is None and in_use:
         raise ConfigError(
-            f"{settings.root} holds a hub that is no demo.", next_step="set HUB_HOME to another directory for the demo"
+            f"{settings.root} holds a hub that is not a demo.",
+            next_step="set HUB_HOME to another directory for the demo",
         )
     if keep and made is not None:
         if made != asdict(demo):

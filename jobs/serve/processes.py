@@ -97,7 +97,7 @@ def running(pid_file: Path) -> int:
 
 
 def end(pid_file: Path, seconds: float) -> None:
-    """Asks the process that a file names to end, waits, then kills it after so many seconds; it may be no child."""
+    """Asks the process that a file names to end, waits, then kills it after so many seconds. It need not be a child."""
     if not (pid := running(pid_file)):
         return
     with suppress(psutil.NoSuchProcess):

@@ -67,7 +67,7 @@ class AirflowClient:
         return [str(e["filename"]) for e in self.request("GET", "/importErrors")["import_errors"]]
 
     def dag_ids(self) -> set[str]:
-        """DAGs that Airflow has read by now."""
+        """DAGs that Airflow has read so far."""
         return {str(d["dag_id"]) for d in self.request("GET", "/dags", params={"limit": 100})["dags"]}
 
     def trigger(

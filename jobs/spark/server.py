@@ -1,8 +1,8 @@
 """The one warm Spark server of a hub: a Spark Connect server that alone holds the keys.
 
 It listens on loopback with a token, read from a file that its clients share. Its environment names the directory of the
-hub's keys; nothing else in the hub's processes does. On a cluster ``HUB_SPARK_REMOTE`` names that cluster's server and
-this module rests.
+hub's keys; nothing else in the hub's processes does. On a cluster ``HUB_SPARK_REMOTE`` names that cluster's server, and
+this module is not used.
 """
 
 from __future__ import annotations

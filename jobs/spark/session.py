@@ -83,7 +83,7 @@ def translated(error: Exception, step: str) -> HubError:
         said = mark.group(0)
         return KeyRefused(f"Spark refused at {step}: {said}.", next_step="check the key files and the key registry")
     if any(c in text for c in CONFLICTS):
-        return ConflictError(f"Another writer was first at {step} ({condition}).", next_step="try again")
+        return ConflictError(f"Another writer committed first at {step} ({condition}).", next_step="try again")
     name = type(error).__name__
     if "UNAVAILABLE" in text or "RpcError" in name or "Retries" in name or "UNAUTHENTICATED" in text:
         what = "UNAUTHENTICATED" if "nauthenticated" in text or "UNAUTHENTICATED" in text else "UNAVAILABLE"

@@ -67,7 +67,7 @@ def _to_look_at(
     """Those that are not known, or were incomplete; what is known is not opened again."""
     for delivery in there:
         if delivery.source not in source_names():
-            tell(f"{delivery}: the hub has no contract with a source {delivery.source}")
+            tell(f"{delivery}: the hub has no contract for a source {delivery.source}")
         elif states.get(str(delivery)) in UNANNOUNCED:
             yield delivery
 

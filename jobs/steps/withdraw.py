@@ -53,16 +53,14 @@ def withdraw(hub: Hub, delivery: DeliveryId, reason: str, progress: Progress | N
 
 def _commit_all(hub: Hub, delivery: DeliveryId, progress: Progress | None) -> dict[str, int]:
     """Removes the rows of every table of the delivery; versions without them by table. Raises ``ConflictError``, before
-    anything is removed, when some are another delivery's by now."""
+    anything is removed, when some are another delivery's meanwhile."""
     tables = {f"{delivery.source}/{name}": table for name, table in load_tables(delivery.source).items()}
     places = {name: lake.path(hub.settings.lake, name) for name in tables}
     commits = dict(lake.at_once(lambda name: (name, lake.history(hub.spark, places[name])), tables))
     mine = {name: [c for c in entries if c[1].get("period") == delivery.period] for name, entries in commits.items()}
     for name, entries in mine.items():
         if entries and entries[0][1]["delivery"] != str(delivery):
-            raise ConflictError(
-                f"{name} holds {entries[0][1]['delivery']} by now.", next_step="see `hub delivery list`"
-            )
+            raise ConflictError(f"{name} now holds {entries[0][1]['delivery']}.", next_step="see `hub delivery list`")
 
     def commit(name: str) -> tuple[str, int]:
         version = _commit(hub, delivery, tables[name], mine[name][:1])

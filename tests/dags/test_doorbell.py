@@ -150,13 +150,13 @@ def test_a_fault_does_not_silence_the_bell(
     monkeypatch.setenv("HUB_DATABASE_URL", f"sqlite:///{home.root / 'other.db'}")  # without a schema
     deliver("dcir/2024-01/v1")
 
-    async def mended() -> list[dict[str, int]]:
+    async def repaired() -> list[dict[str, int]]:
         task = asyncio.create_task(rings(Doorbell(every=0.2, again=60), 4))
         await asyncio.sleep(1)
         await asyncio.to_thread(db.migrate, db.open_engine(f"sqlite:///{home.root / 'other.db'}"))
         return await task
 
-    assert asyncio.run(mended()) == [{"waiting": 1}]
+    assert asyncio.run(repaired()) == [{"waiting": 1}]
 
 
 def test_the_trigger_carries_no_address() -> None:

@@ -1,4 +1,4 @@
-"""Connections that say where a source puts out, through Airflow's own way of finding connections."""
+"""Connections that say where a source delivers, through Airflow's own way of finding connections."""
 
 from __future__ import annotations
 

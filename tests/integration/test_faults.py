@@ -152,7 +152,7 @@ class TestVersions:
         assert list(first.under(world.settings.outboxes).glob("*.csv"))  # the contributor's files are untouched
 
 
-def test_a_month_taken_in_again_under_a_mended_rule_is_replaced(
+def test_a_month_taken_in_again_under_a_repaired_rule_is_replaced(
     small: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the tables whose rows differ get a new version, and the next build takes the month in again."""
@@ -179,13 +179,13 @@ def test_a_month_taken_in_again_under_a_mended_rule_is_replaced(
 
     lawful = rules.value
 
-    def mended(column: Any, csv: Any) -> Any:
+    def repaired(column: Any, csv: Any) -> Any:
         sound = lawful(column, csv)
         return F.when(F.col("_row") == F.lit(1), "9").otherwise(sound) if column.name == "MOD_ACT" else sound
 
     before = rows_of(world, "pmsi_mco/t_mcoaaa")
     with monkeypatch.context() as patch:
-        patch.setattr(rules, "value", mended)
+        patch.setattr(rules, "value", repaired)
         changed = again()["versions"]
     assert changed == first["versions"] | {"pmsi_mco/t_mcoaaa": 1}
     assert len(set(rows_of(world, "pmsi_mco/t_mcoaaa")) - set(before)) == 1

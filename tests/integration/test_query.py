@@ -44,7 +44,7 @@ def test_an_identifier_is_not_printed(world: World, sql: str) -> None:
 
 
 def test_an_identifier_under_another_name_means_nothing(world: World) -> None:
-    """It is salted for this one question: it is no value of the lake, and another one next time."""
+    """It is salted for this one question: it is not a value of the lake, and another one next time."""
     hub = world.hub()
     true_ids = {r[0] for r in hub.spark.read.format("delta").load(str(world.settings.lake / "omop" / "person"))
                 .select("person_id").collect()}  # fmt: skip

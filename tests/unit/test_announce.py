@@ -74,7 +74,7 @@ def one_file(**changes: Any) -> bytes:
         pytest.param(one_file(name="\ud800.csv"), "manifest_unreadable", "half a character", id="surrogate"),
         pytest.param(b'{"\\udfff": 1}', "manifest_unreadable", "half a character", id="surrogate in a field's name"),
         pytest.param(b'{"a": 1, "a": 1}', "manifest_unreadable", "stands twice", id="a field twice"),
-        pytest.param(b'{"version": NaN}', "manifest_unreadable", "no numbers of JSON", id="NaN"),
+        pytest.param(b'{"version": NaN}', "manifest_unreadable", "not numbers of JSON", id="NaN"),
         pytest.param(b'{"version": ' + b"9" * 5000 + b"}", "manifest_unreadable", "cannot be read", id="long number"),
         pytest.param(whole(version=2**70), "wrong_place", "another version", id="huge version"),
         pytest.param(whole(contract_version=2**40), "unknown_contract", "version 1", id="huge contract version"),
@@ -183,7 +183,7 @@ def test_what_is_no_delivery_is_told_with_why(hub: Hub) -> None:
         "dcir/2024-06/(a name that is not accepted): not the name of a version, as in v1",
         "dcir/2024-07: a link where a month is expected",
         "dcir/2024-5: not the name of a month, as in 2024-03",
-        "nobody/2024-01/v1: the hub has no contract with a source nobody",
+        "nobody/2024-01/v1: the hub has no contract for a source nobody",
         "readme.txt: a file where the folder of a source is expected",
     ]
 

@@ -71,7 +71,7 @@ def crossings(path: Path, room: Room) -> list[str]:
 @pytest.mark.parametrize("room", rooms())
 def test_a_room_imports_only_what_it_may(room: str) -> None:
     of_room = [path for module, path in modules().items() if room_of(module) == room]
-    assert of_room, f"{room} is empty: mend its name in this test"
+    assert of_room, f"{room} is empty: correct its name in this test"
     assert [wrong for path in of_room for wrong in crossings(path, rooms()[room])] == []
 
 

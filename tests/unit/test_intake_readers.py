@@ -60,7 +60,7 @@ def refusal(data: bytes, contract: Table = AB, dialect: Csv | None = None, **opt
         pytest.param(b'a;b\n1;""\n;\n', [("1", None, 1), (None, None, 2)], id="empty is null"),
         pytest.param(b'a;b\n"1;1";"say ""x"""\n', [("1;1", 'say "x"', 1)], id="quotes"),
         pytest.param(b"a;b\n1;2", [("1", "2", 1)], id="whole last line without line end"),
-        pytest.param(b"a;b\n\n1;2\n\n\r\n3;4\n\n", [("1", "2", 1), ("3", "4", 2)], id="blank lines are no records"),
+        pytest.param(b"a;b\n\n1;2\n\n\r\n3;4\n\n", [("1", "2", 1), ("3", "4", 2)], id="blank lines are not records"),
         pytest.param("a;b\né;œ\n".encode(), [("é", "œ", 1)], id="utf-8"),
         pytest.param(b"a;b\n1;a\tb\n", [("1", "a\tb", 1)], id="a tab is text"),
     ],

@@ -420,7 +420,7 @@ class RecordsSuite:
 
         build = db.start_build(engine, [], withdrawn=["dcir/2024-01/v1"])
         assert db.start_build(engine, [], withdrawn=["dcir/2024-01/v1"]) == build
-        assert db.start_build(engine, ["dcir/2024-01/v1"]) > build, "what is brought in is no withdrawal"
+        assert db.start_build(engine, ["dcir/2024-01/v1"]) > build, "what is brought in is not a withdrawal"
         assert db.build_deliveries(engine, build) == []
         assert db.build_deliveries(engine, build, withdrawn=True) == ["dcir/2024-01/v1"]
         db.add_release(engine, {"dcir/er_prs_f": 2}, [], build, withdrawn=["dcir/2024-01/v1"])

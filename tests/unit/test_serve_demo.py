@@ -81,7 +81,7 @@ def test_a_kept_demo_is_the_same_demo(home: Settings) -> None:
 def test_done_is_every_state_right_and_one_described_release_of_all() -> None:
     assert DONE.complete(EXPECTED)
     assert DONE.wrong(EXPECTED) == []
-    assert not DONE.busy, "waiting for a person is no work"
+    assert not DONE.busy, "waiting for a person is not work"
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def sums(home: Path) -> dict[str, str]:
-    """sha256 of every file put out; of manifests, without the time at which the source agent wrote them."""
+    """sha256 of every file delivered; of manifests, without the time at which the source agent wrote them."""
     found = {}
     for path in sorted(p for folder in ("outboxes", "agents", "synthetic") for p in (home / folder).rglob("*.*")):
         content = path.read_bytes()

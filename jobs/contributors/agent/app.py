@@ -40,7 +40,7 @@ Version = Annotated[
 Inbox = Annotated[Path | None, typer.Option(help="Folder of raw exports, <period>/v<n>/*.csv.")]
 Outbox = Annotated[Path | None, typer.Option(help="Folder of deliveries, <source>/<period>/v<n>/.")]
 Key = Annotated[Path | None, typer.Option(help="The contributors' stage-1 key file (0400).")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Read, check and count everything, and put nothing out.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Read, check and count everything, and deliver nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="The line of JSON in a terminal too.")]
 
 
@@ -117,7 +117,7 @@ def to_app(places: Callable[[str], Places]) -> typer.Typer:
 def words(report: AgentReport, *, dry_run: bool) -> Iterator[str]:
     """What became of an export, line by line: rows, statuses by sender, codes, and what was left."""
     rows = sum(f.rows for f in report.files)
-    done = "would be put out" if dry_run else "put out"
+    done = "would be delivered" if dry_run else "delivered"
     yield f"{report.delivery}: {len(report.files)} files, {rows:,} rows {done}."
     for sender, statuses in list(report.senders.items())[:SHOWN_SENDERS]:
         counts = ", ".join(f"{status} {n:,}" for status, n in statuses.items())
@@ -128,7 +128,7 @@ def words(report: AgentReport, *, dry_run: bool) -> Iterator[str]:
     for column, n in report.rewritten.items():
         yield f"  {column}: {n:,} codes written as the contract has them."
     for column, n in report.unknown_codes.items():
-        yield f"  {column}: {n:,} values are no codes of the contract; the hub will put these rows aside."
+        yield f"  {column}: {n:,} values are not codes of the contract; the hub will put these rows aside."
     for entry in report.left:
         yield f"  not taken: {entry.name} ({entry.why})"
 
@@ -171,7 +171,7 @@ def no_traceback() -> Iterator[None]:
         raise UnexpectedState(
             f"A fault of the agent: {type(fault).__name__} in {Path(last.filename).name}, line {last.lineno}.",
             reason="fault",
-            next_step="Please report this line to the hub; nothing was put out.",
+            next_step="Please report this line to the hub; nothing was delivered.",
         ) from None
 
 

@@ -49,7 +49,7 @@ def closed_columns(table: Table) -> dict[str, Mapping[str, str]]:
 
 
 def to_code(text: str, known: Mapping[str, str]) -> str | None:
-    """The contract's code, "" for an empty cell, None for what is no code."""
+    """The contract's code, "" for an empty cell, None for what is not a code."""
     if known.get(text) == text:
         return text
     return known.get(folded(text)) if trimmed(text) else ""

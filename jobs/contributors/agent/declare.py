@@ -40,7 +40,7 @@ def declare(
     try:
         source = load_source(delivery.source)
     except KeyError:
-        raise ConfigError(f"There is no contract with a source {delivery.source}.", reason="unknown_source") from None
+        raise ConfigError(f"There is no contract for a source {delivery.source}.", reason="unknown_source") from None
     if source.person_key == "nir":
         raise ConfigError(
             f"{delivery.source} exports NIRs: nothing of it is declared as it is.",
@@ -55,7 +55,7 @@ def declare(
             raise ContractRefused(
                 f"{delivery}: the tables {', '.join(missing)} are missing.",
                 reason="missing_table",
-                next_step="Put out all files of the month, then declare again.",
+                next_step="Put all files of the month there, then declare again.",
             )
         if not dry_run:
             put_manifest(folder, kept(folder, manifest_of(delivery, source, key_check, files)))
@@ -105,7 +105,7 @@ def _entry(delivery: DeliveryId, source: Source, path: Path, progress: Progress 
 
 
 def _table(header: bytes, delivery: DeliveryId, source: Source, file: str) -> str:
-    """The table whose columns the header has; refuses by the nearest one what is no table's header."""
+    """The table whose columns the header has; refuses by the nearest one what is not a table's header."""
     tables = load_tables(delivery.source)
     names = set(header.decode(source.csv.encoding, "replace").split(source.csv.delimiter))
     nearest = max(tables, key=lambda t: len(names & set(tables[t].names)) - len(set(tables[t].names) - names))

@@ -130,7 +130,7 @@ def _contract(delivery: DeliveryId) -> Source:
     try:
         source = load_source(delivery.source)
     except KeyError:
-        raise ConfigError(f"There is no contract with a source {delivery.source}.", reason="unknown_source") from None
+        raise ConfigError(f"There is no contract for a source {delivery.source}.", reason="unknown_source") from None
     if source.person_key != "nir":
         raise ConfigError(
             f"{delivery.source} sends stage-1 pseudonyms already: it needs no agent.",
@@ -252,7 +252,7 @@ def _birth_date(text: str, column: Column, today: date) -> tuple[date | None, st
 
 def _nir_elsewhere(delivery: DeliveryId, findings: list[Finding]) -> ContractRefused:
     return ContractRefused(
-        f"{delivery}: NIRs stand where none should: {'; '.join(str(f) for f in findings)}. Nothing was put out.",
+        f"{delivery}: NIRs where there should be none: {'; '.join(str(f) for f in findings)}. Nothing was delivered.",
         reason="nir_elsewhere",
         next_step="Remove them from the records that these lines come from, then export again.",
     )

@@ -1,9 +1,9 @@
-"""The search of a file for NIRs that stand where none should, column by column.
+"""The search of a file for NIRs where there should be none, column by column.
 
 Free text and every other column: any NIR counts. Columns that the contract declares as the software's own identifiers
 (``role = "local_id"``): one number of 15 digits in 97 has a right key. There a NIR counts when it is one of the
 practice's own patients', when more values have a right key than chance explains, or when it stands out: the other
-values are no such numbers and it does not begin with a day.
+values are not such numbers and it does not begin with a day.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHOWN_LINES = 5
 BY_CHANCE = 1 / 97
 """Share of numbers whose last two digits happen to be the right key."""
 FEW = 2
-"""So many numbers with the form of a NIR are no numbering of their own."""
+"""So many numbers with the form of a NIR are not a numbering of their own."""
 NEVER = 1e-6
 """A probability under which chance is no explanation."""
 

@@ -1,6 +1,6 @@
 """Medical outline of the synthetic population, as data: chronic diseases, reasons for a visit, hospital stays.
 
-Prevalence and rates are orders of magnitude for France, good enough to make plausible tables; they are no source.
+Prevalence and rates are orders of magnitude for France, good enough to make plausible tables; they are not a source.
 Codes are those of ``schemas/mappings`` (a test holds this): CIM10 without dot, CISP2, CCAM; ``topic`` names the
 drugs and acts that go with a disease.
 """

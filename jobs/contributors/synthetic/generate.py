@@ -88,7 +88,7 @@ def sound_deliveries(parameters: Parameters, population: Population) -> Iterator
 
 
 def planted(delivery: Delivery, index: int, parameters: Parameters) -> list[Delivery]:
-    """The delivery as it is put out, with the demo's faults: one or more versions.
+    """The delivery as it is sent, with the demo's faults: one or more versions.
 
     dcir: the first month is sent twice, the second has bad rows. pmsi_mco: the first month is corrected, the second is
     refused whole and sent again. ville: the first month has bad rows, the last needs a steward. With fewer months the

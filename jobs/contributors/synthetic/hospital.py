@@ -80,7 +80,7 @@ def _draw(rng: np.random.Generator, population: Population, universe: Universe, 
     who, out = stays["person"].to_numpy(), (stays["entry"] + stays["nights"]).to_numpy()
     alive = (out < population.ints("death")[who]) & (stays["entry"].to_numpy() > population.ints("birth")[who])
     alive &= (population.column("cdi") == "00")[who]
-    # a session is no reason to leave a bed: no stay begins within another of the same person
+    # a session is not a reason to leave a bed: no stay begins within another of the same person
     stays = stays[alive].sort_values(["person", "entry", "kind"], kind="stable", ignore_index=True)
     ends = (stays["entry"] + stays["nights"]).groupby(stays["person"]).cummax()
     before = ends.groupby(stays["person"]).shift()

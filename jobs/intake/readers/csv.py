@@ -42,7 +42,7 @@ def row_schema(table: Table) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Records:
-    """What one block gave: rows (``row_schema``) and the lines that are no records (``MALFORMED``)."""
+    """What one block gave: rows (``row_schema``) and the lines that are not records (``MALFORMED``)."""
 
     rows: pa.Table
     malformed: pa.Table
@@ -81,7 +81,7 @@ class CsvFile:
         self.rows = 0
         """Well-formed records."""
         self.malformed: dict[str, int] = {}
-        """Lines that are no records, by reason: fields (not as many as the header has), control_char, quote (one that
+        """Lines that are not records, by reason: fields (not as many as the header has), control_char, quote (one that
         is not doubled)."""
 
     @property
@@ -135,7 +135,7 @@ class CsvFile:
         if numbers is None:
             numbers = np.arange(1, read + 1, dtype=np.int64)
         if read != numbers.size or (read != count(records, _LF) and read != _records_in(records)):
-            raise UnexpectedState(f"{self._place.table}: {read} records were read of another number of lines.")
+            raise UnexpectedState(f"{self._place.table}: {read} records were read, from another number of lines.")
         if block.is_cut and short and short[-1][0] == read:
             raise self._place.refuse(
                 "truncated",

@@ -26,7 +26,7 @@ def filters(tables: Tables) -> Tables:
     """Every row, with the filter that leaves it out. ``er_pha_f`` and ``er_cam_f`` carry their service's person, date,
     performer and nature.
 
-    Supplements (CPL_MAJ_TOP = 2) stay: they are no visits, but a drug line is a drug line (sndsTools dropped this
+    Supplements (CPL_MAJ_TOP = 2) stay: they are not visits, but a drug line is a drug line (sndsTools dropped this
     filter for drugs).
     """
     declared = load_filters("dcir")

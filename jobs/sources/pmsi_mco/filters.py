@@ -22,7 +22,7 @@ RETURN_CODES = (
     "NIR_RET", "NAI_RET", "SEX_RET", "SEJ_RET", "FHO_RET", "PMS_RET", "DAT_RET", "COH_NAI_RET", "COH_SEX_RET",
     "RNG_NAI_RET",
 )  # fmt: skip
-"""Checks of the chaining; '0' is no fault. A code that is absent (older years) was not checked."""
+"""Checks of the chaining; '0' is not a fault. A code that is absent (older years) was not checked."""
 OF_LINK = ("NIR_ANO_17", "EXE_SOI_DTD", "EXE_SOI_DTF", *RETURN_CODES)
 OF_STAY = ("NIR_ANO_17", "EXE_SOI_DTD")
 DUPLICATES = Path(__file__).with_name("duplicate_finess.csv")
