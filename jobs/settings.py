@@ -6,9 +6,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from jobs.errors import ConfigError
@@ -93,6 +93,24 @@ class Settings(BaseSettings):
     """The catalogue's address as seen by a browser, when it is another one than ``http://host:catalogue_port``."""
     steward_url: str | None = Field(default=None, examples=["https://stewards.example.org"])
     """The stewards' address as seen by a browser, when it is another one than ``http://steward_host:steward_port``."""
+
+    alert_webhook: SecretStr | None = Field(default=None, examples=["https://chat.example.org/hooks/abc123"])
+    """Address that alerts are posted to as JSON, with ``text`` for chats: Mattermost, Slack, or a program of your own.
+    Whoever knows it may post: it is never shown."""
+    alert_mail: tuple[str, ...] = Field(default=(), examples=[("stewards@example.org", "operators@example.org")])
+    """Mail addresses that alerts are sent to; in the environment a JSON list."""
+    alert_from: str = "healthhub@localhost"
+    """Mail address that alerts come from."""
+    smtp_host: str = "localhost"
+    """Mail server that takes the alerts."""
+    smtp_port: int = 25
+    """Port of the mail server."""
+    smtp_security: Literal["none", "starttls", "tls"] = "starttls"
+    """How the way to the mail server is encrypted. ``none`` only to this machine or in a private network."""
+    smtp_user: str | None = Field(default=None, examples=["healthhub"])
+    """User of the mail server, when it asks for one."""
+    smtp_password_file: Path | None = Field(default=None, examples=[Path("/etc/hub/smtp_password")])
+    """File that holds the password of this user."""
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -210,6 +210,20 @@ class Csv(Data):
     decimal: str = "."
 
 
+class Due(Data):
+    """When the deliveries of a source are due."""
+
+    after_days: int = Field(ge=0, le=730)
+    """Days after the last day of its month on which a delivery is due at the latest."""
+    first: str | None = Field(default=None, pattern=r"^(19|20)\d\d-(0[1-9]|1[0-2])$")
+    """First month that is expected; without it the first one that the source ever announced."""
+
+    def day(self, period: str) -> date:
+        """The last day on which the delivery of a month (``YYYY-MM``) is in time."""
+        year, month = int(period[:4]), int(period[5:])
+        return date(year + month // 12, month % 12 + 1, 1) + timedelta(days=self.after_days - 1)
+
+
 class Source(Data):
     """A contributor's contract: ``period`` is a month, ``YYYY-MM``."""
 
@@ -220,6 +234,8 @@ class Source(Data):
     description: Text
     holder: Text
     cadence: Text
+    due: Due | None = None
+    """None: nothing is ever late."""
     person_key: Literal["stage1", "nir"]
     """How persons arrive: always by a stage-1 pseudonym; ``nir`` means that the source agent makes it."""
     file_name: str

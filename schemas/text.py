@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -85,9 +85,9 @@ def month(lang: Lang, period: str) -> str:
     return f"{MONTHS[lang][int(of_year) - 1]} {year}"
 
 
-def day(lang: Lang, at: datetime) -> str:
-    """23 novembre 2026, 23 November 2026 (UTC)."""
-    at = at.astimezone(UTC)
+def day(lang: Lang, at: date) -> str:
+    """23 novembre 2026, 23 November 2026; of a moment, its day in UTC."""
+    at = at.astimezone(UTC) if isinstance(at, datetime) else at
     first = "1er" if lang == "fr" and at.day == 1 else str(at.day)
     return f"{first} {MONTHS[lang][at.month - 1]} {at.year}"
 

@@ -12,6 +12,7 @@ from catalogue.db.deliveries import (
     refuse_books,
     set_books,
 )
+from catalogue.db.duties import Duties, LateMonth, dues, late_months, list_duties, with_due
 from catalogue.db.engine import migrate, newer_schema, open_engine, schema_state
 from catalogue.db.figures import described_release, list_figures, set_figures
 from catalogue.db.holdings import (
@@ -49,6 +50,8 @@ from catalogue.db.releases import (
 )
 
 __all__ = [
+    "Duties",
+    "LateMonth",
     "Release",
     "add_quality_run",
     "add_release",
@@ -60,6 +63,7 @@ __all__ = [
     "delivery_of_run",
     "delivery_state",
     "described_release",
+    "dues",
     "files_of_other_periods",
     "filter_books",
     "get_counts",
@@ -69,9 +73,11 @@ __all__ = [
     "is_complete",
     "key_check",
     "last_quality_run",
+    "late_months",
     "latest_published",
     "list_decisions",
     "list_deliveries",
+    "list_duties",
     "list_figures",
     "list_keys",
     "list_quality",
@@ -97,4 +103,5 @@ __all__ = [
     "set_figures",
     "source_versions",
     "start_build",
+    "with_due",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlencode
@@ -101,6 +102,7 @@ def create_app(
     _add_machine_routes(app, site)
     if exact:
         _add_airflow_route(app, site)  # before those that begin with any language
+        _add_to_do_route(app, site)
     _add_database_routes(app, site)
     _add_quality_routes(app, site)
     _add_record_routes(app, site)
@@ -212,6 +214,14 @@ def _add_airflow_route(app: FastAPI, site: Site) -> None:
         name = _of_airflow_run(partial(db.delivery_of_run, site.engine), dag_id, run_id)
         about = pages.delivery(site.engine, name, exact=site.exact) if name else None
         return site.framed(request, chosen, "no_run.html", {"about": about})
+
+
+def _add_to_do_route(app: FastAPI, site: Site) -> None:
+    @app.api_route("/{lang}/to-do", methods=METHODS)
+    def to_do(request: Request, lang: str) -> Response:
+        values = pages.to_do(site.engine, datetime.now(UTC).date(), site.address_of)
+        questions = f"{site.airflow}/required_actions" if site.airflow else None
+        return site.page(request, _checked(lang), "to_do.html", {**values, "questions": questions, "section": "to-do"})
 
 
 def _add_quality_routes(app: FastAPI, site: Site) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Engine
@@ -263,6 +264,17 @@ def delivery(engine: Engine, delivery_id: str, *, exact: bool) -> Page | None:
         "last": events[-1] if events else None,
         "run": with_counts(run) if run else None,
         "database": contracts.databases().get(known["source"]),
+    }
+
+
+def to_do(engine: Engine, on: date, address_of: Callable[[str | None], str | None]) -> Page:
+    """What waits for somebody on a day; ``address_of`` gives the page of an Airflow run."""
+    duties = db.list_duties(engine, on)
+    return {
+        "refused": duties.refused,
+        "waiting": [{**d, "run_link": address_of(d["run"])} for d in duties.waiting],
+        "builds": [{**r, "run_link": address_of(r["run"])} for r in duties.builds],
+        "late": duties.late,
     }
 
 

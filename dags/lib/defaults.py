@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, Param
 
+from dags.lib.alerts import ON_FAILURE
 from dags.lib.failures import POLICY
 from jobs.delivery import PERIOD
 
@@ -60,6 +61,7 @@ def hub_dag(dag_id: str, *, schedule: Any, doc: str, tags: list[Tag], **settings
             "retry_policy": POLICY,
             "execution_timeout": TIME_LIMIT,
             "weight_rule": "absolute",
+            "on_failure_callback": ON_FAILURE,
         },
         **settings,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Context, Param
 
+from dags.lib.alerts import ON_QUESTION
 from dags.lib.defaults import ANSWER_WITHIN, STEWARDS, Priority
 from dags.lib.gates import GateOperator
 from jobs.errors import ConfigError
@@ -41,6 +42,7 @@ def ask(subject: str, what: str) -> HITLOperator:
         body=BODY + CHOICE.format(what=what, who=", ".join(str(s["name"]) for s in STEWARDS)),
         params={"reason": Param("", type="string", title="Reason", description_md="Why; never a person's data.")},
         assigned_users=STEWARDS,
+        notifiers=[ON_QUESTION],
         response_timeout=ANSWER_WITHIN,
         execution_timeout=timedelta(minutes=5),
         retries=0,

@@ -1,5 +1,5 @@
-"""Two views of the catalogue in Airflow's pages: a run's quality report on the stewards' address, and the
-public catalogue."""
+"""Views of the catalogue in Airflow's pages: a run's quality report and what is to do on the stewards' address, and
+the public catalogue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SETTINGS = Settings()
 
 
 class HubViews(AirflowPlugin):
-    """A tab "Quality report" on every run, a link "Catalogue" in the menu."""
+    """A tab "Quality report" on every run, links "To do" and "Catalogue" in the menu."""
 
     name = "hub_views"
     external_views: ClassVar[list[dict[str, Any]]] = [  # type: ignore[misc]
@@ -23,5 +23,6 @@ class HubViews(AirflowPlugin):
             "url_route": "quality-report",
             "href": f"{SETTINGS.steward_address}/airflow/quality?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
         },
+        {"name": "To do", "destination": "nav", "category": "browse", "href": f"{SETTINGS.steward_address}/en/to-do"},
         {"name": "Catalogue", "destination": "nav", "category": "browse", "href": SETTINGS.catalogue_address},
     ]

@@ -87,6 +87,7 @@ SHOTS = (
     Shot("report", "stewards", "/en/quality/{waiting_quality}", "What to do", height=880),
     Shot("quality", "stewards", "/en/quality", "Verdict"),
     Shot("deliveries", "stewards", "/en/deliveries", "Quarantined", height=960),
+    Shot("to-do", "stewards", "/en/to-do", "To decide", height=760),
     Shot("waiting", "stewards", "/en/deliveries/{waiting}", "Quarantined"),
     Shot("refused", "stewards", "/en/deliveries/{rejected}", "the header lacks"),
     Shot("catalogue", "catalogue", "/en/", "OMOP"),

@@ -82,6 +82,7 @@ def contract_page(name: str) -> str:
     facts = {
         "Holder": source.holder.en,
         "Cadence": source.cadence.en,
+        "Due": f"{source.due.after_days} days after the end of its month" if source.due else "never",
         "Version of the contract": source.contract,
         "Persons arrive": "by NIR, which the source agent replaces" if source.person_key == "nir" else "by pseudonym",
         "File names": f"`{source.file_name}`",
@@ -196,7 +197,7 @@ def settings_page() -> str:
     for name, field in Settings.model_fields.items():
         default = field.default
         shown = str(default.relative_to(CHECKOUT)) if isinstance(default, Path) else str(default).lower()
-        shown = "" if default in (None, {}) else f"`{shown if isinstance(default, bool | Path) else default}`"
+        shown = "" if default in (None, {}, ()) else f"`{shown if isinstance(default, bool | Path) else default}`"
         in_file = "" if name in NOT_IN_FILE else f"`{name}`"
         meaning = " ".join((field.description or "").replace("``", "`").split())
         rows.append((f"`HUB_{name.upper()}`", in_file, shown, meaning))

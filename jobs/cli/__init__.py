@@ -20,6 +20,7 @@ from jobs.errors import HubError
 
 NOUNS = {
     "agent": "The contributor's own agent: makes stage-1 pseudonyms before anything leaves the practice.",
+    "alert": "Alerts by webhook and mail: refusals, questions, failures, late deliveries; a test.",
     "airflow": "Airflow's components, each in the foreground, as in a container.",
     "catalogue": "The catalogue: describe a release, serve the pages.",
     "delivery": "Deliveries: announce, pull, stage, gate, publish; list them and their books.",

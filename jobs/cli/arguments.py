@@ -123,3 +123,6 @@ Period = typer.Option(help="Month, YYYY-MM.", callback=period, autocompletion=co
 Delivery = typer.Argument(
     help="Delivery, <source>/<YYYY-MM>/v<n>.", callback=delivery, autocompletion=complete_delivery
 )
+
+
+On = typer.Option("--on", formats=["%Y-%m-%d"], help="As of this day, YYYY-MM-DD; today by default.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import asdict
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,9 @@ from jobs.cli import arguments, show
 from jobs.delivery import STATES, DeliveryId, Subject, never_announced
 
 if TYPE_CHECKING:
+    from catalogue.db import LateMonth
     from jobs.hub import Hub
+    from schemas.loader import Due
 
 app = typer.Typer(
     no_args_is_help=True, help="Deliveries: announce, pull, stage, gate, publish, withdraw; list them; backfill months."
@@ -23,7 +26,9 @@ Period = Annotated[str, arguments.Period]
 Delivery = Annotated[str, arguments.Delivery]
 ROWS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
 BOOK = ("table", "file", *ROWS)
-COLUMNS = ("id", "rows_in_lake", "replaced_by", "state", "first_seen", "last_event", "reason", *ROWS)
+COLUMNS = (
+    "id", "rows_in_lake", "replaced_by", "state", "first_seen", "due", "days_late", "last_event", "reason", *ROWS,
+)  # fmt: skip
 
 
 def _hub(*, reads: bool = False) -> Hub:
@@ -45,13 +50,18 @@ def list_(
             autocompletion=arguments.complete_state,
         ),
     ] = None,
+    on: Annotated[datetime | None, arguments.On] = None,
     json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
 ) -> None:
-    """Every delivery: its rows in the lake, then what became of the last attempt to take it in, with its books."""
+    """Every delivery: its rows in the lake, then what became of the last attempt to take it in, with its books.
+
+    Days late: how long after its due day a month came first. Months that are due and not there are named below.
+    """
     from catalogue import db
 
     hub = _hub(reads=True)
-    rows = [d for d in db.list_deliveries(hub.engine, source, period) if state in (None, d["state"])]
+    known = db.with_due(db.list_deliveries(hub.engine, source, period), db.dues())
+    rows = [d for d in known if state in (None, d["state"])]
     empty = f"No delivery was announced yet in {hub.settings.root}: `hub delivery announce`."
     if not rows and db.list_deliveries(hub.engine):
         asked = "".join(
@@ -63,6 +73,39 @@ def list_(
     if rows and not json:
         held = [d for d in rows if d["in_lake"]]
         show.say(f"In the lake: {sum(d['rows_in_lake'] or 0 for d in held):,} rows of {len(held)} deliveries.")
+    if not json and state is None:
+        for month in db.late_months(db.list_deliveries(hub.engine, source), _dues(source), _day(on)):
+            if period in (None, month.period):
+                show.say(_in_words(month))
+
+
+def _dues(source: str | None) -> dict[str, Due]:
+    from catalogue import db
+
+    return {name: due for name, due in db.dues().items() if source in (None, name)}
+
+
+def _in_words(month: LateMonth) -> str:
+    what = f"{month.last} was refused" if month.last else "nothing came"
+    return f"Late: {month.source} {month.period}, due {month.due}, {month.days:,} days ago: {what}."
+
+
+@app.command()
+def late(
+    on: Annotated[datetime | None, arguments.On] = None,
+    json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
+) -> None:
+    """Months that are due and of which the lake holds nothing, nor is anything under way. Made-up ones are never."""
+    from catalogue import db
+
+    hub = _hub(reads=True)
+    months = [asdict(m) for m in db.late_months(db.list_deliveries(hub.engine), db.dues(), _day(on))]
+    empty = "Nothing is late: of every month that was due, a delivery is in the lake or under way."
+    show.table(months, ("source", "period", "due", "days", "last"), empty=empty, as_json=json)
+
+
+def _day(on: datetime | None) -> date:
+    return on.date() if on else datetime.now(UTC).date()
 
 
 @app.command("show")
@@ -191,8 +234,6 @@ def decide(
     at: Annotated[datetime | None, typer.Option(help="When it was decided; now by default.")] = None,
 ) -> None:
     """Record a steward's decision on a delivery that waits."""
-    from datetime import UTC
-
     from jobs.steps.gate import decide as step
 
     when = at.replace(tzinfo=at.tzinfo or UTC) if at else None

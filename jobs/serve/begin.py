@@ -20,6 +20,10 @@ HEAD = f"""\
 """
 
 
+EMPTY: tuple[Any, ...] = (None, {}, ())
+"""Defaults that say nothing: an example stands there instead."""
+
+
 def configuration() -> str:
     """The text of a new ``hub.toml``: each setting with its meaning and its default, or an example, commented out."""
     fields = {name: field for name, field in Settings.model_fields.items() if name not in NOT_IN_FILE}
@@ -31,12 +35,12 @@ def configuration() -> str:
 
 def _entry(name: str, field: FieldInfo) -> str:
     meaning = [f"## {line}".rstrip() for line in (field.description or "").replace("``", "").splitlines()]
-    value = field.default if field.default not in (None, {}) else (field.examples or [None])[0]
+    value = field.default if field.default not in EMPTY else (field.examples or [None])[0]
     if isinstance(value, dict):
         lines = [f"# [{name}]", *(f"# {key} = {_toml(inner)}" for key, inner in value.items())]
     else:
         lines = [f"# {name} = {_toml(value)}"]
-    example = [] if field.default not in (None, {}) else ["## Not set by default; for example:"]
+    example = [] if field.default not in EMPTY else ["## Not set by default; for example:"]
     return "\n".join([*meaning, *example, *lines]) + "\n"
 
 
@@ -45,6 +49,8 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

@@ -44,6 +44,7 @@ def test_every_dag_is_read(parsed: dict[str, Any]) -> None:
         "ingest_dcir",
         "ingest_pmsi_mco",
         "ingest_ville",
+        "lateness",
         "withdraw_delivery",
     ]
 

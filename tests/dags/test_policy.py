@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dags.lib.alerts import ON_FAILURE, ON_QUESTION
 from dags.lib.assets import POOLS
 from dags.lib.defaults import OWNER, Tag
 from schemas.loader import source_names
@@ -32,7 +33,7 @@ record_decision -> release
 release -> describe
 """
 WITHDRAW = "\n".join(f"check -> withdraw_{s}" for s in sorted(source_names()))
-EDGES = {"arrivals": "", "build_omop": BUILD, "withdraw_delivery": WITHDRAW} | {
+EDGES = {"arrivals": "", "lateness": "", "build_omop": BUILD, "withdraw_delivery": WITHDRAW} | {
     f"ingest_{s}": INGEST for s in source_names()
 }
 
@@ -75,6 +76,13 @@ def test_tasks_are_owned_limited_and_retried_a_few_times(dag: Any) -> None:
         assert task.owner == OWNER
         assert 0 <= task.retries <= 3
         assert task.execution_timeout is not None, task.task_id
+
+
+def test_every_failure_is_told_and_every_question(dag: Any) -> None:
+    for task in dag.tasks:
+        assert list(task.on_failure_callback) == [ON_FAILURE], task.task_id
+        if task.task_id == "ask_steward":
+            assert list(task.notifiers) == [ON_QUESTION]
 
 
 def test_commands_have_the_retry_policy(dag: Any) -> None:

@@ -487,3 +487,25 @@ def test_a_run_in_airflows_frame_is_the_same_page_without_the_sites_menu(steward
     assert "<nav" in alone
     (other,) = (link for link in Page(framed).links if "lang=fr" in link)
     assert get(urljoin(stewards, other)).text.count("Contrôle de dcir/2024-02/v2") > 0
+
+
+@pytest.mark.parametrize("lang", ["fr", "en"])
+def test_stewards_see_on_one_page_what_waits_for_somebody(stewards: str, lang: str) -> None:
+    page = get(f"{stewards}/{lang}/to-do")
+    assert page.status_code == 200
+    waiting, refused, late = page.text.split("<h2>")[1:]
+    assert f"/{lang}/deliveries/{seed.WAITING}" in waiting and f"/{lang}/quality/{seed.WAITING}" in waiting
+    assert f"/{lang}/deliveries/{seed.REJECTED}" in refused and seed.WAITING not in refused
+    assert f"/{lang}/databases/pmsi_mco" in late and f"/{lang}/deliveries/{seed.REJECTED}" in late
+    for link in Page(page.text).links:
+        if link.startswith("/"):
+            assert get(f"{stewards}{link}").status_code == 200, link
+
+
+def test_the_public_has_no_page_of_what_is_to_do(full: str) -> None:
+    assert get(f"{full}/en/to-do").status_code == 404
+    assert "to-do" not in get(f"{full}/en/").text
+
+
+def test_a_hub_with_nothing_to_do_says_so(empty: str) -> None:
+    assert get(f"{empty}/fr/to-do").text.count("<p>Rien.</p>") == 3

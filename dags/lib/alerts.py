@@ -1,0 +1,51 @@
+"""Tells people of a task that failed and of a question: by the hub's own command, whose settings say whom."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseNotifier
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+COMMAND = (sys.executable, "-m", "jobs.cli", "alert")
+LIMIT = 60
+"""Seconds that an alert may take."""
+
+
+class Notify(BaseNotifier):
+    """Runs ``hub alert <verb>`` with the run, and for ``failed`` the task and the class and reason of its error. An
+    alert that does not arrive is a warning in the log: it changes nothing of the task."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__()
+        self.verb = verb
+
+    def notify(self, context: Context) -> None:
+        ti = context["ti"]
+        argv = [*COMMAND, self.verb, f"--run={ti.dag_id}/{ti.run_id}"]
+        if self.verb == "failed":
+            argv += [f"--task={ti.task_id}", *described(context.get("exception"))]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW_", "_AIRFLOW"))}
+        try:
+            done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
+        except (OSError, subprocess.SubprocessError) as error:
+            self.log.warning("No alert: %s.", type(error).__name__)
+            return
+        for line in done.stderr.splitlines()[-1:]:
+            (self.log.warning if done.returncode else self.log.info)(line)
+
+
+def described(error: Any) -> list[str]:
+    """The class and the reason's code of an error as options. Never its words, which may hold counts."""
+    if error is None:
+        return []
+    reason = getattr(error, "reason", "")
+    return [f"--error={type(error).__name__}", *([f"--reason={reason}"] if isinstance(reason, str) and reason else [])]
+
+
+ON_FAILURE, ON_QUESTION = Notify("failed"), Notify("asked")
