@@ -191,7 +191,8 @@ def test_the_walk_comes_to_every_kind_of_page(large: dict[str, Counter[str]]) ->
 
 def test_without_control_the_same_pages_show_them(tmp_path: Path, large: dict[str, Counter[str]]) -> None:
     with hub(tmp_path, counts(*range(1, 11)), exact=True) as client:
-        found = leaks(crawl(client), large)
+        pages = {path: text for path, text in crawl(client).items() if path in large}  # stewards have some of their own
+        found = leaks(pages, large)
     for page in ("deliveries", "deliveries/ville/2024-04/v1", "deliveries/dcir/2024-01/v1", "quality/1"):
         for lang in ("fr", "en"):
             assert found[f"/{lang}/{page}"], page
