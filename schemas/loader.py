@@ -12,11 +12,12 @@ import tomllib
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from schemas.names import HERE as HERE
+from schemas.names import InvalidContract as InvalidContract
 from schemas.names import omop_names as omop_names
 from schemas.names import source_names as source_names
 from schemas.text import Data, Text
@@ -245,8 +246,24 @@ class Source(Data):
     """Load order: parents before details."""
 
 
-def _read(path: Path) -> dict[str, object]:
-    return tomllib.loads(path.read_text("utf-8"))
+Declared = TypeVar("Declared", bound=Data)
+
+
+def _read(kind: type[Declared], path: Path) -> Declared:
+    """What a file declares. Raises ``InvalidContract`` with every mistake in it."""
+    where = path.relative_to(HERE.parent)
+    try:
+        return kind.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except ValidationError as error:
+        faults = "; ".join(f"{_place(e['loc'])}: {e['msg']}" for e in error.errors())
+        raise InvalidContract(f"{where} is no contract: {faults}.") from None
+    except (OSError, ValueError) as error:
+        why = "it is missing" if isinstance(error, OSError) else f"it is no TOML ({error})"
+        raise InvalidContract(f"{where} is no contract: {why}.") from None
+
+
+def _place(steps: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, steps)) or "the whole"
 
 
 @cache
@@ -254,13 +271,13 @@ def load_source(source: str) -> Source:
     """The contract of one source. Raises ``KeyError`` for an unknown one."""
     if source not in source_names():
         raise KeyError(source)
-    return Source.model_validate(_read(HERE / "sources" / source / "source.toml"))
+    return _read(Source, HERE / "sources" / source / "source.toml")
 
 
 @cache
 def load_table(source: str, table: str) -> Table:
     """One table of a source (``load_table("dcir", "er_prs_f")``)."""
-    return Table.model_validate(_read(HERE / "sources" / source / f"{table}.toml"))
+    return _read(Table, HERE / "sources" / source / f"{table}.toml")
 
 
 def load_tables(source: str) -> dict[str, Table]:
@@ -271,7 +288,7 @@ def load_tables(source: str) -> dict[str, Table]:
 @cache
 def load_omop(table: str) -> Table:
     """One OMOP CDM 5.4 table."""
-    return Table.model_validate(_read(HERE / "omop" / f"{table}.toml"))
+    return _read(Table, HERE / "omop" / f"{table}.toml")
 
 
 def load(name: str) -> Table:

@@ -8,6 +8,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 
+class InvalidContract(ValueError):
+    """A contract is no TOML, or says what no contract says. Names the file, the place in it, and what is wrong."""
+
+
 @cache
 def source_names() -> tuple[str, ...]:
     """Names of the sources that have a contract, sorted."""

@@ -16,7 +16,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from jobs.errors import HubError
+from jobs.errors import ConfigError, HubError
+from schemas.names import InvalidContract
 
 NOUNS = {
     "agent": "The contributor's own agent: makes stage-1 pseudonyms before anything leaves the practice.",
@@ -101,6 +102,9 @@ def run(commands: typer.Typer, name: str) -> None:
     except HubError as error:
         sys.stderr.write(f"hub: {error.reason}: {error}\n")
         raise SystemExit(error.exit_code) from None
+    except InvalidContract as error:
+        sys.stderr.write(f"hub: contract: {error} Next: correct the file.\n")
+        raise SystemExit(ConfigError.exit_code) from None
     except Exception as error:
         sys.stderr.write(f"hub: fault: {type(error).__name__} at {place_of(error)}. Next: please report this line.\n")
         raise SystemExit(HubError.exit_code) from None

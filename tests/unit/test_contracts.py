@@ -9,7 +9,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import typer
 
+from jobs.cli import run
 from jobs.contributors.agent.stage1 import stage1
 from jobs.quality.rules import load_rules, rule_names
 from schemas import loader
@@ -331,3 +333,39 @@ def test_rules_add_to_the_contract_and_do_not_repeat_it() -> None:
                 assert not table.column(rule.column).required, rule.id
             # the contract holds the key within a delivery, the rule in the whole table: it is about the same key
             assert rule.kind != "unique" or rule.columns == table.key, rule.id
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("key = [", "it is no TOML"),
+        ('table = "x"\nfoo = 1\n', "title: Field required; row: Field required.*foo: Extra inputs are not permitted"),
+        ("", "table: Field required"),
+    ],
+)
+def test_a_contract_that_is_none_names_its_file_and_every_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    file = tmp_path / "schemas" / "omop" / "oddity.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    monkeypatch.setattr(loader, "HERE", tmp_path / "schemas")
+    with pytest.raises(loader.InvalidContract, match=rf"^schemas/omop/oddity.toml is no contract: .*{said}"):
+        loader.load_omop("oddity")
+    loader.load_omop.cache_clear()
+
+
+def test_a_command_says_which_contract_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def broken() -> None:
+        raise loader.InvalidContract("schemas/omop/oddity.toml is no contract: it is missing.")
+
+    monkeypatch.setattr("sys.argv", ["hub"])
+    with pytest.raises(SystemExit) as ended:
+        run(app, "hub")
+    assert ended.value.code == 10
+    assert "hub: contract: schemas/omop/oddity.toml is no contract" in capsys.readouterr().err
