@@ -15,12 +15,20 @@ from typing import Any
 
 from bench import events, machine, ours
 from bench.data import DELIVERY, PERIOD, SOURCE, TABLE, Data, make
-from bench.measure import load
+from bench.measure import Clock, load
 from bench.outcome import Outcome
 from bench.worker import OURS, PEERS
+from jobs.delivery import DeliveryId
 from jobs.errors import HubError, StorageError, UnexpectedState
+from jobs.hub import Hub
+from jobs.lake.sealed import read_landed
+from jobs.rows.typed import typed
+from jobs.serve.custody import initialise
 from jobs.settings import Settings
-from schemas.loader import load_table
+from jobs.spark import selftest, session
+from jobs.spark import server as spark
+from jobs.steps import receive
+from schemas.loader import load_source, load_table
 
 PLAIN = "hub, lake in clear"
 ENGINES = (OURS, *PEERS)
@@ -120,8 +128,6 @@ def server(settings: Settings, home: Path, data: Data, *, in_clear: bool = False
     ``in_clear``: without the two settings that encrypt the lake and the shuffles. The start-up self-test must refuse
     such a server: that shows at once that it is in clear, and that no hub could have started it.
     """
-    from jobs.spark import selftest, session
-    from jobs.spark import server as spark
 
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
@@ -152,15 +158,6 @@ def pseudonym_share(at: Settings, data: Data, home: Path) -> dict[str, float]:
 
     The middle one of three passes each, in turns. The difference is what pseudonyms cost: three to a line.
     """
-    from bench.measure import Clock
-    from jobs.delivery import DeliveryId
-    from jobs.hub import Hub
-    from jobs.lake.sealed import read_landed
-    from jobs.rows.typed import typed
-    from jobs.serve.custody import initialise
-    from jobs.spark import server as spark
-    from jobs.steps import receive
-    from schemas.loader import load_source
 
     shutil.rmtree(home, ignore_errors=True)
     ours.home_of(data, home)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from jobs.spark.jars import java
 
 PACKAGES = (
     "pyspark",
@@ -42,9 +45,5 @@ def _processor() -> str:
 
 
 def _java() -> str:
-    import subprocess
-
-    from jobs.spark.jars import java
-
     said = subprocess.run([java(), "-version"], capture_output=True, text=True).stderr
     return said.split('"')[1] if '"' in said else "unknown"

@@ -9,6 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import deltalake
+import duckdb
+from deltalake import DeltaTable
+
 from bench import sql
 from bench.data import PERIOD, SOURCE, TABLE, Data
 from bench.outcome import Outcome, fingerprint, of_row
@@ -26,7 +30,6 @@ BLOCK = 64
 
 def run(data: Data, out: Path, lap: Any) -> Outcome:
     """Loads ``data`` into ``out/lake`` and ``out/quarantine``. ``lap(name)`` ends a step of the clock."""
-    import duckdb
 
     out.mkdir(parents=True)
     with duckdb.connect(str(out / "work.duckdb"), config={"threads": THREADS}) as db:
@@ -51,8 +54,6 @@ def run(data: Data, out: Path, lap: Any) -> Outcome:
 
 def published(out: Path) -> tuple[int, str]:
     """Rows and content of a Delta table that was written in clear."""
-    import duckdb
-    from deltalake import DeltaTable
 
     files = [str(f) for f in DeltaTable(str(out / "lake")).file_uris()]
     with duckdb.connect(config={"threads": THREADS}) as db:
@@ -172,8 +173,6 @@ def _quarantine(db: Any, folder: Path) -> None:
 
 
 def _publish(db: Any, where: Path) -> None:
-    import deltalake
-
     names = ", ".join(c.name for c in CONTRACT.lake_columns)
     rows = db.sql(f"SELECT {names}, _file, _row, '{PERIOD}' AS _period FROM lines WHERE _status = 'kept'")
     deltalake.write_deltalake(

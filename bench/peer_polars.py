@@ -12,6 +12,9 @@ from operator import or_
 from pathlib import Path
 from typing import Any
 
+import deltalake
+import polars as pl
+
 from bench import sql
 from bench.data import PERIOD, SOURCE, TABLE, Data
 from bench.outcome import Outcome
@@ -30,7 +33,6 @@ STATES = ("kept", "duplicate", "settled")
 
 def run(data: Data, out: Path, lap: Any) -> Outcome:
     """Loads ``data`` into ``out/lake`` and ``out/quarantine``. ``lap(name)`` ends a step of the clock."""
-    import polars as pl
 
     (out / "quarantine").mkdir(parents=True)
     work = out / "work.arrow"
@@ -58,8 +60,6 @@ def run(data: Data, out: Path, lap: Any) -> Outcome:
 
 
 def _csv(data: Data) -> Any:
-    import polars as pl
-
     return pl.scan_csv(
         list(data.files),
         separator=CSV.delimiter,
@@ -71,8 +71,6 @@ def _csv(data: Data) -> Any:
 
 
 def _text(column: Column) -> Any:
-    import polars as pl
-
     value = pl.col(column.name).str.strip_chars(BLANKS)
     nothing = value.is_in(["", *column.null_values])
     if column.no_value:
@@ -85,8 +83,6 @@ def _whole(pattern: str) -> str:
 
 
 def _typed(column: Column) -> Any:
-    import polars as pl
-
     sent = pl.col(column.name)
     if column.type == "date":
         return sent.str.to_date(sql.STRPTIME[CSV.date_format], strict=False)
@@ -96,8 +92,6 @@ def _typed(column: Column) -> Any:
 
 
 def _reason(column: Column) -> list[tuple[Any, str]]:
-    import polars as pl
-
     sent, value, reasons = pl.col(column.name), _typed(column), []
     pattern = form(column, CSV)
     misshapen = ~sent.str.contains(_whole(pattern)) if pattern else pl.lit(False)
@@ -119,8 +113,6 @@ def _reason(column: Column) -> list[tuple[Any, str]]:
 
 
 def _cast(raw: Any, key: bytes) -> Any:
-    import polars as pl
-
     reason: Any = pl.lit(None, dtype=pl.String)
     for broken, code in reversed([r for c in CONTRACT.columns for r in _reason(c)]):
         reason = pl.when(broken).then(pl.lit(code)).otherwise(reason)
@@ -131,7 +123,6 @@ def _cast(raw: Any, key: bytes) -> Any:
 
 def _pseudonym(column: Column, key: bytes) -> Any:
     """HMAC-SHA-256, once per distinct value of a batch: Polars has no hash of bytes, so Python's is prepared once."""
-    import polars as pl
 
     inner, outer = (hashlib.sha256(bytes(b ^ pad for b in key.ljust(64, b"\0"))) for pad in (0x36, 0x5C))
     inner.update(DOMAIN + str(column.pseudonym).encode() + b"\0")
@@ -151,14 +142,11 @@ def _pseudonym(column: Column, key: bytes) -> Any:
 
 
 def _hash(names: Any) -> Any:
-    import polars as pl
-
     return pl.struct(*names).hash()
 
 
 def _copies(typed: Any) -> Any:
     """One row per line that shares its key: duplicate, or conflict."""
-    import polars as pl
 
     key, content = list(CONTRACT.key), [c.name for c in CONTRACT.lake_columns]
     hashed = typed.select("_row", _hash(key).alias("_h"))
@@ -173,7 +161,6 @@ def _copies(typed: Any) -> Any:
 
 def _reversals(typed: Any, copies: Any) -> Any:
     """One row per line of an act that has a cancelling line, with the sums of the act."""
-    import polars as pl
 
     group, quantity = list(SETTLE.group), pl.col(SETTLE.quantity)
     sound = typed.filter(pl.col("_reason").is_null())
@@ -192,7 +179,6 @@ def _reversals(typed: Any, copies: Any) -> Any:
 
 def _rows(typed: Any, copies: Any, reversals: Any) -> Any:
     """All lines with their state; a line that takes its act's sums has them."""
-    import polars as pl
 
     joined = typed.join(copies.lazy(), on="_row", how="left").join(reversals.lazy(), on="_row", how="left")
     reason = pl.coalesce(pl.col("_reason"), pl.col("copy"))
@@ -212,8 +198,6 @@ def _rows(typed: Any, copies: Any, reversals: Any) -> Any:
 
 
 def _violated(rule: Rule) -> Any:
-    import polars as pl
-
     value = pl.col(str(rule.column))
     if rule.kind == "not_before":
         return value < pl.col(str(rule.other))
@@ -227,16 +211,11 @@ def _violated(rule: Rule) -> Any:
 
 
 def _asked(rule: Rule) -> Any:
-    import polars as pl
-
     present = pl.col(str(rule.column)).is_not_null()
     return present & pl.col(str(rule.other)).is_not_null() if rule.kind == "not_before" else present
 
 
 def _publish(kept: Any, where: Path) -> None:
-    import deltalake
-    import polars as pl
-
     rows = kept.select(pl.exclude("_status", "_reason")).with_columns(pl.lit(PERIOD).alias("_period"))
     rows.sink_delta(
         str(where),

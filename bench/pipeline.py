@@ -16,9 +16,15 @@ from typing import Any
 
 from bench import machine
 from bench.measure import Cost, cpu_of, load, peak_of, reset_peak
+from catalogue import db
+from jobs.contributors.synthetic.generate import Parameters, generate
 from jobs.errors import HubError
 from jobs.serve import airflow, processes, servers
+from jobs.serve.memory import Peak
+from jobs.serve.rest import AirflowClient
+from jobs.serve.watch import Watcher, read_expected
 from jobs.settings import Settings
+from jobs.spark import server as spark
 
 Progress = Callable[[str], None]
 Step = dict[str, Any]
@@ -51,7 +57,6 @@ def run(settings: Settings, persons: int, seed: int, *, by_airflow: bool, minute
 
 def _deliver(at: Settings, persons: int, seed: int, tell: Progress) -> tuple[dict[str, int], float]:
     """Sound deliveries of all sources in the outboxes: rows by table, seconds."""
-    from jobs.contributors.synthetic.generate import Parameters, generate
 
     tell(f"making {persons:,} persons, {MONTHS} months")
     made = generate(at.root, Parameters(persons, MONTHS, seed=seed, with_faults=False))
@@ -60,7 +65,6 @@ def _deliver(at: Settings, persons: int, seed: int, tell: Progress) -> tuple[dic
 
 def _by_hand(at: Settings, tell: Progress) -> Step:
     """The commands that Airflow's tasks run, one after another, on one warm Spark server."""
-    from jobs.spark import server as spark
 
     servers.prepare(at)
     steps: list[Step] = []
@@ -99,7 +103,6 @@ def command(at: Settings, what: str, argv: Iterable[str]) -> tuple[Cost, Step]:
 
     Raises ``HubError`` with the command's last words when it fails.
     """
-    from jobs.spark import server as spark
 
     servers = [p for p in (spark.running(at),) if p]
     for pid in servers:
@@ -162,10 +165,6 @@ class Shares:
 
 def _by_airflow(at: Settings, minutes: float, tell: Progress) -> Step:
     """The same deliveries, taken in by Airflow's schedule; ends when a described release holds all of them."""
-    from catalogue import db
-    from jobs.serve.memory import Peak
-    from jobs.serve.rest import AirflowClient
-    from jobs.serve.watch import Watcher, read_expected
 
     servers.prepare(at)
     files = {f.stem: f for f in servers.pid_files(at)}

@@ -11,9 +11,10 @@ from typing import Any
 
 from bench.data import Data
 from bench.measure import Clock
+from jobs.settings import Settings
 
 PEERS = {"duckdb": "bench.peer_duckdb", "polars": "bench.peer_polars"}
-"""The module of each peer; the engine's own package has the peer's name."""
+"""The module of each peer."""
 OURS = "hub"
 
 
@@ -22,14 +23,11 @@ def run(engine: str, home: str, data: dict[str, Any], port: int, server: int) ->
     delivery = Data(**{**data, "home": Path(data["home"])})
     if engine == OURS:
         from bench import ours
-        from jobs.settings import Settings
 
         clock = Clock((server,))
         outcome = ours.run(Settings(home=Path(home), spark_port=port), clock)
     else:
         clock = Clock()
-        for name in ("deltalake", engine):
-            importlib.import_module(name)
         peer = importlib.import_module(PEERS[engine])
         clock.lap("imports")
         outcome = peer.run(delivery, Path(home), clock.lap)

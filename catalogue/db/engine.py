@@ -9,6 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -104,8 +108,6 @@ def _refusals() -> Iterator[None]:
 def schema_state(engine: Engine) -> SchemaState:
     """Whether the database holds a hub, and whether its schema is the one of this code. Only reads: a database that is
     not there is not made. Raises ``StorageError`` when it does not answer."""
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
 
     file = _file(engine)
     if file and not file.exists():
@@ -127,7 +129,6 @@ def _file(engine: Engine) -> Path | None:
 def migrate(engine: Engine) -> None:
     """Bring the schema to the newest revision, in a new database when there is none; does nothing when it is there.
     Safe when several processes call it. Raises ``ConfigError`` for a database that a newer hub migrated."""
-    from alembic import command
 
     state = schema_state(engine)
     if state == "present":
@@ -155,7 +156,6 @@ def newer_schema() -> ConfigError:
 
 def alembic_config() -> Any:
     """Alembic without a file: where the migrations are. ``attributes["connection"]`` says on what they run."""
-    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from dags.lib.watch import Watch
 from jobs.delivery import OPEN, UNANNOUNCED, DeliveryId
+from jobs.intake.arrivals import complete_deliveries, incomplete_deliveries
+from jobs.intake.connectors import MANIFEST, connect
+from schemas.loader import source_names
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -27,9 +30,6 @@ def news(outboxes: Path | Connector, states: Mapping[str, str]) -> frozenset[str
 
     Raises ``StorageError`` when the outboxes do not answer.
     """
-    from jobs.intake.arrivals import complete_deliveries, incomplete_deliveries
-    from jobs.intake.connectors import MANIFEST, connect
-    from schemas.loader import source_names
 
     # what is known is not opened again: years of manifests lie there
     unknown = unannounced(connect(outboxes).deliveries(), states, source_names())

@@ -16,6 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
+from dags.lib.outboxes import usable_folders
+from jobs.intake.connectors import FolderOutbox
+from jobs.settings import Settings
+from schemas.loader import source_names
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
@@ -43,10 +48,6 @@ class Watch(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         from catalogue.db.engine import open_engine
-        from dags.lib.outboxes import usable_folders
-        from jobs.intake.connectors import FolderOutbox
-        from jobs.settings import Settings
-        from schemas.loader import source_names
 
         settings = Settings()
         engine = open_engine(settings.database)

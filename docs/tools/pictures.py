@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from catalogue import db
 from jobs.errors import ConfigError, UnexpectedState
 from jobs.serve import airflow
 from jobs.serve.rest import AirflowClient
@@ -100,7 +101,6 @@ def facts(settings: Settings) -> Facts:
 
     Raises ``ConfigError`` when the hub database knows no such delivery: it is not a demo, or it is not finished.
     """
-    from catalogue import db
 
     engine = db.open_engine(settings.database)
     known: Facts = {}

@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pyspark.errors import AnalysisException
+
 from jobs.delivery import Subject
 from jobs.errors import ConflictError, StorageError
 from jobs.lake.layout import staging
@@ -56,7 +58,6 @@ def last_commit(spark: SparkSession, where: str) -> tuple[int, dict[str, Any]] |
 
 def history(spark: SparkSession, where: str, limit: int = 1000) -> list[tuple[int, dict[str, Any]]]:
     """(version, metadata) of the last commits, newest first; empty when there is no table."""
-    from pyspark.errors import AnalysisException
 
     with safely(f"history of {Path(where).name}"):
         try:

@@ -22,6 +22,8 @@ from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql import functions as F
+
 from expectations.kinds import FROM_BOOKS
 from jobs.errors import QualityErrored
 from jobs.quality.rule import CONCEPT, Rule
@@ -42,7 +44,6 @@ FLAGGED = frozenset({"foreign_key", "concept_domain", "in_period"})
 
 def col(name: str) -> Column:
     """A column by its literal name: dots and dashes are part of it."""
-    from pyspark.sql import functions as F
 
     return F.col("`" + name.replace("`", "``") + "`")
 
@@ -92,7 +93,6 @@ def counters(rules: Sequence[Rule], where: Column | None = None) -> list[Column]
     rows that are counted; None counts all. Columns: ``_rows``, ``v/<rule id>``, ``d/<columns>``; all BIGINT, never
     missing, 0 over no rows.
     """
-    from pyspark.sql import functions as F
 
     def count(condition: Column | None) -> Column:
         both = [c for c in (condition, where) if c is not None]
@@ -115,7 +115,6 @@ def annotate(df: DataFrame, rules: Sequence[Rule], read: Read, broadcast: Collec
     staged one when it is loaded together with ``df``). Tables of ``broadcast`` are sent whole to the executors: name
     those that fit in memory. The referred keys are made distinct: no row is multiplied.
     """
-    from pyspark.sql import functions as F
 
     concepts: DataFrame | None = None
     months = {r.flag: in_period(r) for r in rules if r.kind == "in_period"}
@@ -151,7 +150,6 @@ def annotate(df: DataFrame, rules: Sequence[Rule], read: Read, broadcast: Collec
 def in_period(rule: Rule) -> Column:
     """Whether a row's date, or its year and month, lie in the month ``_period``; missing when they are. A period that
     is not a month holds nothing."""
-    from pyspark.sql import functions as F
 
     first = F.try_to_date(F.col(PERIOD), "yyyy-MM")
     values = [col(name) for name in rule.columns]
@@ -165,7 +163,6 @@ def in_period(rule: Rule) -> Column:
 
 def only_kept(staged: DataFrame) -> DataFrame:
     """The rows of a staged table that go on; any other table whole."""
-    from pyspark.sql import functions as F
 
     return staged.where(F.col(STATUS) == KEPT) if STATUS in staged.columns else staged
 
@@ -176,7 +173,6 @@ def duplicates(df: DataFrame, key: Sequence[str], beside: DataFrame | None = Non
     One job over 64-bit hashes, which reads nothing but the key of ``beside``; a second, exact one only when hashes
     repeat.
     """
-    from pyspark.sql import functions as F
 
     columns = [col(name).alias(f"_k{i}") for i, name in enumerate(key)]
     names = [f"_k{i}" for i in range(len(key))]

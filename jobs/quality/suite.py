@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from pyspark.logger import PySparkLogger
+
 from expectations.kinds import FROM_BOOKS, STATUSES
 from jobs.quality.counters import FLAGGED, Counts, Read, annotate, only_kept, shortfall
 from jobs.quality.judge import error_class, judge, named, raised
@@ -191,8 +193,6 @@ def numbers_of(rule: Rule, answer: Mapping[str, Any]) -> tuple[int, int] | None:
 @contextmanager
 def muted() -> Iterator[None]:
     """Silences what pyspark and Great Expectations log about failures: their messages quote cell values."""
-    from pyspark.logger import PySparkLogger
-
     for name in QUOTING:  # made by pyspark's own class: a plain logger of that name would break on its arguments
         PySparkLogger.getLogger(name).setLevel(logging.CRITICAL + 1)
     before = {name: logging.getLogger(name).level for name in LOUD}

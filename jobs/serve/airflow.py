@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,7 @@ import httpx
 from jobs.errors import ServerUnavailable
 from jobs.serve.processes import Server
 from jobs.settings import CHECKOUT, Settings
+from schemas.loader import source_names
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 HEALTH_NAMES = {"api-server": "metadatabase", "dag-processor": "dag_processor"}
@@ -165,9 +167,6 @@ def _migrate(settings: Settings) -> None:
 
 def _fingerprint() -> str:
     """Changes with Airflow's version and with the pools, which are one per source."""
-    from importlib.metadata import version
-
-    from schemas.loader import source_names
 
     return sha256("\n".join([version("apache-airflow-core"), *source_names(), "1"]).encode()).hexdigest()[:16]
 

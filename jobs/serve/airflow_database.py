@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from airflow import settings
+from airflow.models.pool import Pool
+from airflow.utils.db import upgradedb
+from airflow.utils.session import create_session
+
+from dags.lib.assets import POOLS
+
 
 def main() -> None:
     """Runs in Airflow's environment (``jobs.serve.airflow.environment``)."""
-    from airflow import settings
-    from airflow.models.pool import Pool
-    from airflow.utils.db import upgradedb
-    from airflow.utils.session import create_session
-
-    from dags.lib.assets import POOLS
 
     settings.initialize()  # type: ignore[no-untyped-call]
     upgradedb()

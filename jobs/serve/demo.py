@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from catalogue import db
 from jobs.errors import ConfigError, HubError
 from jobs.serve import airflow, servers
 from jobs.serve.display import Display
@@ -111,8 +112,6 @@ def run(settings: Settings, demo: Demo, *, headless: bool, keep: bool, minutes: 
 
 
 def _watch(settings: Settings, display: Display, minutes: float) -> int:
-    from catalogue import db
-
     engine = db.open_engine(settings.database)
     expected = read_expected(settings)
     with AirflowClient(airflow.address(settings), "admin", airflow.passwords(settings)["admin"]) as client:

@@ -14,7 +14,9 @@ from pathlib import Path
 import httpx
 
 from jobs.errors import BY_EXIT_CODE, ConfigError, HubError
+from jobs.hub import Hub
 from jobs.serve import airflow, processes
+from jobs.serve.custody import initialise
 from jobs.serve.processes import Server
 from jobs.settings import Settings
 from jobs.spark import health
@@ -85,8 +87,6 @@ def require_stopped(settings: Settings) -> None:
 
 def prepare(settings: Settings) -> list[str]:
     """Makes what is missing: folders, the hub database, keys. Names of the keys that it made."""
-    from jobs.hub import Hub
-    from jobs.serve.custody import initialise
 
     for folder in (settings.root, settings.run, settings.logs, settings.outboxes, settings.reports):
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from catalogue import db
 from jobs.delivery import OPEN
 from jobs.errors import HubError
 from jobs.serve.rest import AirflowClient
@@ -88,7 +89,6 @@ class Watcher:
 
     def look(self) -> Sight:
         """The present; without Airflow's tasks while Airflow does not answer."""
-        from catalogue import db
 
         release = db.current_release(self.engine)
         try:

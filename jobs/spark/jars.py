@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from jobs.errors import ConfigError
@@ -36,7 +37,6 @@ JAVAC = ("-m", "jdk.compiler/com.sun.tools.javac.Main")
 
 def spark_home() -> Path:
     """Where the pyspark wheel keeps Spark, found without importing pyspark."""
-    from importlib.util import find_spec
 
     spec = find_spec("pyspark")
     if spec is None or spec.origin is None:

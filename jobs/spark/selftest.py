@@ -6,6 +6,8 @@ import secrets
 import shutil
 from typing import TYPE_CHECKING
 
+from pyspark.sql import functions as F
+
 from jobs.errors import StorageError
 from jobs.settings import Settings
 from jobs.spark.session import safely
@@ -19,7 +21,6 @@ ENCRYPTED = b"PARE"
 def prove_encrypted(spark: SparkSession, settings: Settings) -> None:
     """Writes a canary as a Delta table and as a sealed file; raises ``StorageError`` unless every data file begins
     with ``PARE`` and no byte shows the canary. Per-write options are ignored in silence, so look at the bytes."""
-    from pyspark.sql import functions as F
 
     folder = settings.lake / "staging" / f"selftest-{secrets.token_hex(4)}"
     canary = f"canary-{secrets.token_hex(12)}"

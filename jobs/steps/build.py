@@ -6,12 +6,24 @@ from datetime import date
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql import functions as F
+
 from catalogue import db
 from jobs.delivery import DeliveryId, Subject
+from jobs.harmonise import build as compose
+from jobs.harmonise.build import LOSSES
+from jobs.harmonise.concepts import to_lookup
+from jobs.harmonise.evidence import only_unattributable, with_dates
+from jobs.harmonise.omop import Database, event_names
+from jobs.harmonise.vocabulary import to_vocabulary
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
 from jobs.lake.staged import StagedTable
+from jobs.quality import counters
+from jobs.quality.rules import in_checking_order, load_rules
 from jobs.rows.counted import content_of, content_sum
+from jobs.sources.filters import read_books
+from jobs.sources.harmonisable import to_harmonisable
 from jobs.sources.protocol import load_filters
 from jobs.spark.session import safely
 from jobs.steps.whole import released_beside
@@ -67,7 +79,6 @@ def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) ->
 def _words(sources: set[str]) -> dict[str, dict[str, str]]:
     """Why filters and losses leave rows out, as said when the build was made: ``dcir/er_prs_f/fictitious_nir``,
     ``loss/unattributable``."""
-    from jobs.harmonise.build import LOSSES
 
     filters = {
         f"{s}/{table}/{f.name}": f.why.model_dump()
@@ -83,10 +94,6 @@ def _stage_stem(
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Writes the stem of some slices, source by source; unless ``more``, also what the slices say of persons. Returns
     the parts' names, and what the sources' filters left out (``filters.read_books``)."""
-    from pyspark.sql import functions as F
-
-    from jobs.sources.filters import read_books
-    from jobs.sources.harmonisable import to_harmonisable
 
     waiting = partial(StagedTable.of_build, hub.settings.lake, number)
     parts: list[str] = []
@@ -115,7 +122,6 @@ def _read_parts(hub: Hub, number: int, name: str, parts: list[str]) -> DataFrame
 
 def _stage_evidence(hub: Hub, number: int, slices: set[Slice], parts: list[str]) -> DataFrame:
     """All that is known of persons: what the build before kept, with the built slices replaced."""
-    from jobs.harmonise.evidence import with_dates
 
     dated = with_dates(_read_parts(hub, number, "persons", parts), _read_parts(hub, number, "stem", parts))
     staged = StagedTable.of_build(hub.settings.lake, number, "evidence")
@@ -128,7 +134,6 @@ def _stage_evidence(hub: Hub, number: int, slices: set[Slice], parts: list[str])
 
 def _slices_of_changed_keys(hub: Hub, evidence: DataFrame) -> set[Slice]:
     """Slices that hold persons whose key became, or ceased to be, that of several people."""
-    from jobs.harmonise.evidence import only_unattributable
 
     kept = lake.path(hub.settings.lake, EVIDENCE)
     if lake.last_commit(hub.spark, kept) is None:
@@ -143,13 +148,6 @@ def _slices_of_changed_keys(hub: Hub, evidence: DataFrame) -> set[Slice]:
 def _stage_tables(
     hub: Hub, number: int, parts: list[str], evidence: DataFrame, slices: set[Slice], tell: Progress
 ) -> tuple[dict[tuple[str, ...], int], dict[str, str]]:
-    from jobs.harmonise import build as compose
-    from jobs.harmonise.concepts import to_lookup
-    from jobs.harmonise.evidence import only_unattributable
-    from jobs.harmonise.omop import Database, event_names
-    from jobs.harmonise.vocabulary import to_vocabulary
-    from jobs.quality.rules import in_checking_order
-
     stem = _read_parts(hub, number, "stem", parts)
     shared = only_unattributable(evidence)
     vocabulary = to_vocabulary(hub.spark)
@@ -189,10 +187,6 @@ def _source_release(hub: Hub) -> date:
 def _stage_table(hub: Hub, number: int, table: str, frame: DataFrame, beside: DataFrame | None) -> str:
     """Writes one staged OMOP table; the counts of its rules come from the same pass, and a sum of its content.
     ``beside``: the rows that will stay beside these, for the rules about keys."""
-    from pyspark.sql import functions as F
-
-    from jobs.quality import counters
-    from jobs.quality.rules import load_rules
 
     name = f"omop/{table}"
     rules = load_rules(name)

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql import functions as F
+
 from jobs.disclosure import control
+from jobs.spark.session import safely
 from schemas import loader
 
 if TYPE_CHECKING:
@@ -33,7 +36,6 @@ def profile(spark_df: DataFrame, table: loader.Table, name: str | None = None) -
     the share of rows that are ``filled`` (percent); of coded ones the persons by ``code``, the number of codes that at
     least 11 persons have (``distinct``) and ``others`` when codes are hidden. Raises ``HubError`` without data.
     """
-    from jobs.spark.session import safely
 
     person = table.person or (PERSON if PERSON in spark_df.columns else None)
     with safely(f"profile of {table.table}"):
@@ -45,7 +47,6 @@ def profile(spark_df: DataFrame, table: loader.Table, name: str | None = None) -
 
 def _counted(df: DataFrame, table: loader.Table, person: str | None) -> DataFrame:
     """One row per (variable, what, code): ``n`` rows or persons."""
-    from pyspark.sql import functions as F
 
     def col(name: str) -> Column:
         return F.col(f"`{name}`")
@@ -179,7 +180,6 @@ def with_person(df: DataFrame, name: str, read: Callable[[str], DataFrame]) -> D
 
     So acts, boxes and diagnoses too are counted by persons. The table as it is when it has persons, or no way to them.
     """
-    from pyspark.sql import functions as F
 
     source, _, table = name.partition("/")
     if source == "omop" or loader.load(name).person or not (way := _way(source, table, ())):

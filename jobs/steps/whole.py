@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pyspark.sql import functions as F
+
 from jobs.delivery import DeliveryId
 from jobs.hub import Hub
 from jobs.lake import tables as lake
@@ -24,7 +26,6 @@ def published_beside(
     Files whose extremes (``stats`` of the contract) lie outside those of the staged keys are not read: of a table whose
     key holds the month of its flow, next to nothing is.
     """
-    from pyspark.sql import functions as F
 
     unique = [rule.columns for rule in rules if rule.kind == "unique"]
     where = lake.path(hub.settings.lake, f"{delivery.source}/{table.table}")

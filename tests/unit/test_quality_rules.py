@@ -238,7 +238,7 @@ def test_rules_need_neither_spark_nor_great_expectations() -> None:
     import sys
 
     code = (
-        "import sys; from jobs.quality import rules, counters, judge, verdict, suite; import jobs.cli.quality; "
+        "import sys; from jobs.quality import rules, judge, verdict, docs; import jobs.cli.quality; "
         "rules.all_rules(); heavy = {'pyspark', 'great_expectations', 'pandas', 'sqlalchemy'} & set(sys.modules); "
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )

@@ -7,6 +7,8 @@ import io
 from collections.abc import Sequence
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as arrow
 
 from schemas.loader import Csv
 
@@ -16,8 +18,6 @@ MALFORMED = "malformed"
 
 def to_bytes(table: pd.DataFrame, columns: Sequence[str], dialect: Csv) -> bytes:
     """The file of one table. Values are quoted only where they hold the delimiter or a quote."""
-    import pyarrow as pa
-    from pyarrow import csv as arrow
 
     arrays = [pa.array(table[c].to_numpy(dtype=object), type=pa.string()) for c in columns]
     header = dialect.delimiter.join(columns) + "\n"

@@ -14,6 +14,7 @@ import pandas as pd
 
 from jobs.contributors.synthetic.csvs import MALFORMED
 from jobs.contributors.synthetic.deliveries import KEPT, Delivery, with_orphans
+from jobs.contributors.synthetic.file_faults import FAULTS
 from jobs.contributors.synthetic.population import stream
 from schemas.loader import load_table, load_tables
 
@@ -127,7 +128,6 @@ def steward(delivery: Delivery, seed: int, share: float = 0.3) -> Delivery:
 
 def refused(delivery: Delivery, fault: str = "missing_column") -> Delivery:
     """A delivery that breaks its contract as a whole: ``fault`` is one of ``file_faults.FAULTS``."""
-    from jobs.contributors.synthetic.file_faults import FAULTS
 
     changed = _copy(delivery, fault)
     return replace(changed, refused=FAULTS[fault].reason)

@@ -6,6 +6,7 @@ Beside the outboxes: ``synthetic/parameters.json``, ``synthetic/expected.json`` 
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from jobs import keys
 from jobs.contributors.synthetic import dcir, faults, pmsi, truth, ville
 from jobs.contributors.synthetic.calendar import month_number, period_of
 from jobs.contributors.synthetic.care import care_of
@@ -24,6 +26,7 @@ from jobs.contributors.synthetic.deliveries import Delivery, with_orphans, write
 from jobs.contributors.synthetic.expected import expected_of
 from jobs.contributors.synthetic.hospital import stays_of
 from jobs.contributors.synthetic.population import Population, make_population, with_pseudonyms
+from jobs.errors import ConfigError
 
 Progress = Callable[[str, int, int], None]
 """Called with what was just made, how many are made, how many there will be."""
@@ -125,7 +128,6 @@ def generate(home: Path, parameters: Parameters, progress: Progress | None = Non
     Makes the hub's keys when there are none. Deliveries of an earlier run under the same home are removed first.
     Raises ``ConfigError`` for parameters that make no sense.
     """
-    from jobs import keys
 
     began = time.perf_counter()
     check(parameters)
@@ -159,7 +161,6 @@ def generate(home: Path, parameters: Parameters, progress: Progress | None = Non
 
 def check(parameters: Parameters) -> None:
     """Raises ``ConfigError`` when nothing sensible can be made."""
-    from jobs.errors import ConfigError
 
     if not 100 <= parameters.persons <= 2_000_000:
         raise ConfigError("--persons is between 100 and 2,000,000.", reason="bad_option")
@@ -192,7 +193,6 @@ def canaries(home: Path) -> list[str]:
     Read from what the generator put under ``home``: the practices' raw exports and the outboxes. None of them may be
     found in clear anywhere else.
     """
-    import csv
 
     planted: dict[str, None] = {}
 

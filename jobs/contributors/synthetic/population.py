@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from jobs.contributors.agent.stage1 import stage1
 from jobs.contributors.synthetic import clinical, names, nir, places
 from jobs.contributors.synthetic.codes import load_universe
 
@@ -180,7 +181,6 @@ def with_pseudonyms(population: Population, key: bytes) -> Population:
 
     A provisional NIR has no P1 by the hub's rules; the insurance still sends some pseudonym for it, made apart.
     """
-    from jobs.contributors.agent.stage1 import stage1
 
     persons = population.persons.copy()
     numbers, births = persons["nir"].to_numpy(), persons["birth"].to_numpy().astype("datetime64[D]").astype(object)
