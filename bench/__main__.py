@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
-from jobs.cli import BESIDE, run, show
+from jobs.cli import BESIDE, home, run, show
+from jobs.errors import ConfigError
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -40,14 +42,13 @@ def ingest(
     _begin()
     from bench import ingest as bench
     from bench import report
-    from jobs.settings import Settings
 
     tell = _clock()
     for size in _numbers(rows):
         if not again and (file := report.file_of("ingest", size)):
             tell(f"{size:,} lines have figures: {file}")
             continue
-        figures = bench.run(Settings(), size, rounds, seed, plain=plain, tell=tell)
+        figures = bench.run(home.settings(), size, rounds, seed, plain=plain, tell=tell)
         path = report.save("ingest", size, figures)
         tell(f"{size:,} lines: written to {path}")
         _show(report.ingest(figures), figures, as_json=json)
@@ -72,14 +73,13 @@ def pipeline(
     from bench import pipeline as bench
     from bench import report
     from bench.report_pipeline import pipeline as words
-    from jobs.settings import Settings
 
     tell = _clock()
     for size in _numbers(persons):
         if not again and (file := report.file_of("pipeline", size)):
             tell(f"{size:,} persons have figures: {file}")
             continue
-        figures = bench.run(Settings(), size, seed, by_airflow=airflow, minutes=minutes, tell=tell)
+        figures = bench.run(home.settings(), size, seed, by_airflow=airflow, minutes=minutes, tell=tell)
         path = report.save("pipeline", size, figures)
         tell(f"{size:,} persons: written to {path}")
         _show(words(figures), figures, as_json=json)
@@ -87,18 +87,12 @@ def pipeline(
 
 def _begin() -> None:
     """Ends as after Ctrl-C when it is told to end: servers are stopped. Refuses where the bench is not installed."""
-    from importlib.util import find_spec
-
-    from jobs.errors import ConfigError
-
     if missing := [name for name in ("bench", "duckdb", "deltalake", "polars") if find_spec(name) is None]:
         raise ConfigError(f"Not installed: {', '.join(missing)}.", next_step="run ./hub bench from a checkout")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _numbers(text: str) -> list[int]:
-    from jobs.errors import ConfigError
-
     try:
         sizes = [int(part.replace("_", "")) for part in text.split(",")]
     except ValueError:

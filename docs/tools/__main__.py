@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Annotated
 
 import typer
 
+from docs.tools import reference, site
+from docs.tools.pictures import FOLDER, take
 from jobs.cli import BESIDE, run, show
+from jobs.errors import ConfigError
+from jobs.settings import Settings
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -27,16 +33,11 @@ def docs(
     only: Annotated[list[str] | None, typer.Option(help="With --pictures: only these, by name.")] = None,
 ) -> None:
     """Write the reference pages from the code, check the texts, and build the site into .cache/docs/site."""
-    from docs.tools import reference, site
-
     if check:
         _require_sound()
         show.say(f"{len(site.texts())} texts: pages, links and commands hold.")
         return
     if pictures:
-        from docs.tools.pictures import FOLDER, take
-        from jobs.settings import Settings
-
         take(Settings(), site.DOCS / FOLDER, show.say, tuple(only or ()))
         return
     for path in reference.write(site.DOCS):
@@ -50,10 +51,7 @@ def docs(
 
 def _require_sound() -> None:
     """Says every fault of the texts, then raises ``ConfigError``."""
-    from docs.tools.site import faults
-    from jobs.errors import ConfigError
-
-    sentences = faults()
+    sentences = site.faults()
     for sentence in sentences:
         show.say(sentence)
     if sentences:
@@ -64,9 +62,6 @@ def _require_sound() -> None:
 
 def _serve(folder: str, port: int) -> None:
     """Serves a folder on loopback until Ctrl-C."""
-    from functools import partial
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
     server = ThreadingHTTPServer(("127.0.0.1", port), partial(SimpleHTTPRequestHandler, directory=folder))
     show.say(f"The site is at http://127.0.0.1:{port}/ until Ctrl-C.")
     try:

@@ -1,7 +1,7 @@
 """The ``hub`` command: nouns and verbs. Parses, calls one step, prints, and turns errors into exit codes.
 
 Every command that a task runs prints one line of JSON at the end of standard output; all that is for people goes to
-standard error. Heavy libraries are imported inside the commands.
+standard error. What opens a hub, and each command's step, is imported inside: ``jobs.cli.home``.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import show
+from jobs.cli import home, show
+from jobs.errors import ServerUnavailable
 
 app = typer.Typer(no_args_is_help=True, help="Airflow's components, each in the foreground, as in a container.")
 
@@ -29,9 +30,8 @@ One = Annotated[Component, typer.Argument(help="Component of Airflow.")]
 def prepare() -> None:
     """Make Airflow's secrets, its users' passwords, its database and pools; only what is missing."""
     from jobs.serve import airflow
-    from jobs.settings import Settings
 
-    settings = Settings()
+    settings = home.settings()
     airflow.prepare(settings)
     show.line({"users": list(airflow.USERS), "passwords": str(airflow.passwords_file(settings))})
 
@@ -40,20 +40,17 @@ def prepare() -> None:
 def run(component: One) -> None:
     """Become a component of Airflow, with the hub's settings of it."""
     from jobs.serve import airflow
-    from jobs.settings import Settings
 
-    server = next(s for s in airflow.servers(Settings()) if s.name == f"airflow-{component}")
+    server = next(s for s in airflow.servers(home.settings()) if s.name == f"airflow-{component}")
     os.execve(server.argv[0], server.argv, dict(server.environment))  # noqa: S606 no shell is wanted
 
 
 @app.command()
 def status(component: One) -> None:
     """Whether a component is healthy, as the API server knows. Exit 18 when it is not."""
-    from jobs.errors import ServerUnavailable
     from jobs.serve import airflow
-    from jobs.settings import Settings
 
-    settings = Settings()
+    settings = home.settings()
     if not airflow.Health(airflow.address(settings)).of(component)():
         raise ServerUnavailable(f"Airflow's {component} is not healthy.", next_step="wait, or read its log")
     show.line({"component": component.value, "state": "healthy"})

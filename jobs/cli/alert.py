@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cli import arguments, show
+from jobs.cli import arguments, home, show
+from jobs.errors import ConfigError
 
 if TYPE_CHECKING:
     from jobs.alerts import Alert
@@ -17,12 +18,6 @@ app = typer.Typer(
     no_args_is_help=True, help="Alerts by webhook and mail: refusals, questions, failures, late deliveries; a test."
 )
 Run = Annotated[str, typer.Option(help="The Airflow run, <dag>/<run>.")]
-
-
-def _settings() -> Settings:
-    from jobs.settings import Settings
-
-    return Settings()
 
 
 def _send(settings: Settings, alert: Alert) -> None:
@@ -40,9 +35,8 @@ NO_CHANNEL = "No alert was sent: neither alert_webhook nor alert_mail is set in 
 def test() -> None:
     """Send a test alert by every channel that is set. Exit 10 when none is, 18 when one does not answer."""
     from jobs.alerts import Alert
-    from jobs.errors import ConfigError
 
-    settings = _settings()
+    settings = home.settings()
     if not (settings.alert_webhook or settings.alert_mail):
         raise ConfigError("No channel is set.", reason="no_channel", next_step="set alert_webhook or alert_mail")
     _send(settings, Alert("test", settings.catalogue_address, next_step="nothing, it arrived"))
@@ -58,7 +52,7 @@ def failed(
     """A task of Airflow failed: a refusal, when it is the contributor's turn, else a failure."""
     from jobs.alerts import Alert, kind_of
 
-    settings = _settings()
+    settings = home.settings()
     about, link = _about(settings, run)
     what = ", ".join(dict.fromkeys(filter(None, (f"task {task}", error, reason))))
     refused = kind_of(error) == "refusal"
@@ -71,7 +65,7 @@ def asked(run: Run) -> None:
     """A gate asks a steward."""
     from jobs.alerts import Alert
 
-    settings = _settings()
+    settings = home.settings()
     about, link = _about(settings, run)
     following = "read the quality report, then answer in Airflow under Required Actions"
     _send(settings, Alert("question", about, "the gate found warnings", following, link, run))
@@ -88,10 +82,8 @@ def late(
     """Months that are late, in one alert; none when there is nothing new."""
     from catalogue import db
     from jobs.alerts import Alert
-    from jobs.hub import Hub
 
-    settings = _settings()
-    hub, day = Hub(settings, reads=True), (on or datetime.now(UTC)).date()
+    hub, day = home.hub(reads=True), (on or datetime.now(UTC)).date()
     every, dues = db.list_deliveries(hub.engine), db.dues()
     fresh = db.late_months(every, dues, day, since.date() if since else None)
     if not fresh:
@@ -101,15 +93,15 @@ def late(
     known = len(db.late_months(every, dues, day)) - len(fresh)
     about = ", ".join(f"{m.source} {m.period} (due {m.due})" for m in fresh)
     older = f"{known} more were late before" if known else ""
-    _send(settings, Alert("lateness", about, older, "ask the contributor", f"{settings.steward_address}/en/to-do"))
+    page = f"{hub.settings.steward_address}/en/to-do"
+    _send(hub.settings, Alert("lateness", about, older, "ask the contributor", page))
 
 
 def _about(settings: Settings, run: str) -> tuple[str, str]:
     """What a run works on, and the page of it: its delivery or build, else the run itself."""
     from catalogue import db
-    from jobs.hub import Hub
 
-    engine = Hub(settings, reads=True).engine
+    engine = home.hub(reads=True).engine
     delivery = db.delivery_of_run(engine, run)
     judged: dict[str, Any] | None = db.quality_run_of(engine, run)
     if judged:

@@ -9,8 +9,9 @@ from difflib import get_close_matches
 
 import typer
 
+from jobs.cli import home
 from jobs.delivery import PERIOD, STATES, DeliveryId, Subject
-from jobs.errors import ConfigError
+from jobs.errors import ConfigError, HubError
 from schemas.names import source_names
 
 SHOWN = 40
@@ -104,12 +105,9 @@ def complete_delivery(incomplete: str) -> list[str]:
 
 def _announced() -> list[DeliveryId]:
     from catalogue import db
-    from jobs.errors import HubError
-    from jobs.hub import Hub
-    from jobs.settings import Settings
 
     try:
-        return [DeliveryId.parse(d["id"]) for d in db.list_deliveries(Hub(Settings(), reads=True).engine)]
+        return [DeliveryId.parse(d["id"]) for d in db.list_deliveries(home.hub(reads=True).engine)]
     except HubError:
         return []
 

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from jobs.cli import show
+from jobs.cli import home, show
+from jobs.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="The catalogue: describe a release, serve the pages.")
 
@@ -21,13 +22,10 @@ def describe(
 ) -> None:
     """Make the figures of a release: counts of persons under 11 hidden, the others rounded."""
     from catalogue import db
-    from jobs.errors import ConfigError
-    from jobs.hub import Hub
     from jobs.lake import tables as lake
-    from jobs.settings import Settings
     from jobs.steps.describe import describe as step
 
-    hub = Hub(Settings())
+    hub = home.hub()
     wanted = number if number is not None else release
     described = db.current_release(hub.engine) if wanted is None else db.get_release(hub.engine, wanted)
     if described is None:
@@ -55,11 +53,9 @@ def serve(
     import uvicorn
 
     from catalogue.web.app import create_app
-    from jobs.hub import Hub
-    from jobs.settings import Settings
 
-    settings = Settings()
-    engine = Hub(settings, reads=True).engine
+    hub = home.hub(reads=True)
+    settings, engine = hub.settings, hub.engine
     if steward:
         where, at, what = host or settings.steward_host, port or settings.steward_port, "The stewards' pages are"
         origins = airflow_origins(settings.host, settings.airflow_port, settings.airflow_public_url)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.cli import arguments, show
+from jobs.cli import arguments, home, show
 from jobs.delivery import STATES, DeliveryId, Subject, never_announced
+from jobs.errors import ConfigError
 
 if TYPE_CHECKING:
     from catalogue.db import LateMonth
-    from jobs.hub import Hub
     from schemas.loader import Due
 
 app = typer.Typer(
@@ -29,13 +30,6 @@ BOOK = ("table", "file", *ROWS)
 COLUMNS = (
     "id", "rows_in_lake", "replaced_by", "state", "first_seen", "due", "days_late", "last_event", "reason", *ROWS,
 )  # fmt: skip
-
-
-def _hub(*, reads: bool = False) -> Hub:
-    from jobs.hub import Hub
-    from jobs.settings import Settings
-
-    return Hub(Settings(), reads=reads)
 
 
 @app.command("list")
@@ -59,7 +53,7 @@ def list_(
     """
     from catalogue import db
 
-    hub = _hub(reads=True)
+    hub = home.hub(reads=True)
     known = db.with_due(db.list_deliveries(hub.engine, source, period), db.dues())
     rows = [d for d in known if state in (None, d["state"])]
     empty = f"No delivery was announced yet in {hub.settings.root}: `hub delivery announce`."
@@ -98,7 +92,7 @@ def late(
     """Months that are due and of which the lake holds nothing, nor is anything under way. Made-up ones are never."""
     from catalogue import db
 
-    hub = _hub(reads=True)
+    hub = home.hub(reads=True)
     months = [asdict(m) for m in db.late_months(db.list_deliveries(hub.engine), db.dues(), _day(on))]
     empty = "Nothing is late: of every month that was due, a delivery is in the lake or under way."
     show.table(months, ("source", "period", "due", "days", "last"), empty=empty, as_json=json)
@@ -116,7 +110,7 @@ def show_(
     """One delivery: what happened to it and why, and its books file by file."""
     from catalogue import db
 
-    record = db.get_delivery(_hub(reads=True).engine, DeliveryId.parse(delivery))
+    record = db.get_delivery(home.hub(reads=True).engine, DeliveryId.parse(delivery))
     if record is None:
         raise never_announced(delivery)
     if json:
@@ -148,11 +142,9 @@ def quarantined(
     json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
 ) -> None:
     """Where the quarantined records stand in the contributor's files, and why. Never what they hold."""
-    from itertools import islice
-
     from jobs.intake.quarantine import quarantined_records
 
-    settings = _hub().settings
+    settings = home.hub().settings
     records = quarantined_records(
         DeliveryId.parse(delivery), settings.quarantine, key or settings.keys / "steward" / "quarantine.pem", table
     )
@@ -172,7 +164,7 @@ def quarantined(
 def _require_announced(delivery: str) -> None:
     from catalogue import db
 
-    if db.delivery_state(_hub(reads=True).engine, delivery) is None:
+    if db.delivery_state(home.hub(reads=True).engine, delivery) is None:
         raise never_announced(delivery)
 
 
@@ -181,7 +173,7 @@ def announce() -> None:
     """Look into the outboxes and record what is complete; say what was seen and not taken, and why."""
     from jobs.steps.receive import announce as step
 
-    show.line(step(_hub(), tell=show.say))
+    show.line(step(home.hub(), tell=show.say))
 
 
 @app.command()
@@ -193,7 +185,7 @@ def pull(
     """Receive the month's delivery that is next: one pass per file into the sealed landing."""
     from jobs.steps.receive import choose, receive
 
-    hub = _hub()
+    hub = home.hub()
     delivery = choose(hub, source, period)
     reported: set[str] = set()
 
@@ -214,7 +206,7 @@ def stage(delivery: Delivery) -> None:
     """Cast, check, pseudonymise and settle the rows of a pulled delivery."""
     from jobs.steps.stage import stage as step
 
-    show.line(step(_hub(), DeliveryId.parse(delivery), lambda t: show.say(f"{delivery}: staging {t}")))
+    show.line(step(home.hub(), DeliveryId.parse(delivery), lambda t: show.say(f"{delivery}: staging {t}")))
 
 
 @app.command()
@@ -222,7 +214,7 @@ def gate(delivery: Delivery) -> None:
     """Judge a staged delivery. Exit 12 when it is refused, 13 when it could not be judged."""
     from jobs.steps.gate import gate as step
 
-    show.line(step(_hub(), Subject(DeliveryId.parse(delivery))))
+    show.line(step(home.hub(), Subject(DeliveryId.parse(delivery))))
 
 
 @app.command()
@@ -237,7 +229,7 @@ def decide(
     from jobs.steps.gate import decide as step
 
     when = at.replace(tzinfo=at.tzinfo or UTC) if at else None
-    show.line(step(_hub(), Subject(DeliveryId.parse(delivery)), decision, who, reason, when))
+    show.line(step(home.hub(), Subject(DeliveryId.parse(delivery)), decision, who, reason, when))
 
 
 @app.command()
@@ -245,7 +237,7 @@ def publish(delivery: Delivery) -> None:
     """Replace the month in the lake by a delivery that passed its gate."""
     from jobs.steps.publish import publish as step
 
-    show.line(step(_hub(), DeliveryId.parse(delivery), lambda t: show.say(f"{delivery}: publishing {t}")))
+    show.line(step(home.hub(), DeliveryId.parse(delivery), lambda t: show.say(f"{delivery}: publishing {t}")))
 
 
 @app.command()
@@ -258,7 +250,7 @@ def withdraw(
     from jobs.steps.withdraw import plan
     from jobs.steps.withdraw import withdraw as step
 
-    hub, which = _hub(reads=not yes), DeliveryId.parse(delivery)
+    hub, which = home.hub(reads=not yes), DeliveryId.parse(delivery)
     planned = plan(hub, which)
     if planned["state"] == "withdrawn":
         show.say(f"{delivery} is withdrawn: the lake holds nothing of it.")
@@ -286,13 +278,11 @@ def backfill(
 
     Ctrl-C ends the waiting, not the runs: it says which go on.
     """
-    from jobs.errors import ConfigError
     from jobs.serve import airflow
     from jobs.serve.backfill import left_behind, months_between, start, wait
     from jobs.serve.rest import AirflowClient
-    from jobs.settings import Settings
 
-    settings, months = Settings(), months_between(first, last or first)
+    settings, months = home.settings(), months_between(first, last or first)
     if not airflow.passwords_file(settings).exists():
         raise ConfigError("This home has no Airflow.", next_step="start it with `hub up`, or ask in Airflow itself")
     with AirflowClient(airflow.address(settings), "admin", airflow.passwords(settings)["admin"]) as client:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from jobs.cli import home
+
 app = typer.Typer(help="A whole hub with a synthetic population, from deliveries to the catalogue, run by Airflow.")
 
 
@@ -29,7 +31,6 @@ def demo(
     everything. Everything lies under HUB_HOME; only a home that a demo made is ever emptied.
     """
     from jobs.serve.demo import Demo, run
-    from jobs.settings import Settings
 
-    status = run(Settings(), Demo(persons, months, seed), headless=headless, keep=keep, minutes=minutes)
+    status = run(home.settings(), Demo(persons, months, seed), headless=headless, keep=keep, minutes=minutes)
     raise typer.Exit(status)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import show
+from jobs.cli import home, show
 
 app = typer.Typer(help="A hub of one's own: its commented configuration, folders and fresh keys, without demo data.")
 
@@ -22,12 +22,11 @@ def init(
     Refuses when the home has a hub.toml already or holds a demo; no key is ever overwritten.
     """
     from jobs.serve import begin
-    from jobs.settings import Settings
 
     if print_only:
         typer.echo(begin.configuration(), nl=False)
         return
-    settings = Settings()
+    settings = home.settings()
     path, made = begin.begin(settings)
     show.say(f"Configuration  {path}")
     show.say(f"Keys           {settings.keys} ({len(made)} made). Give each folder to its keeper:")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import show
+from jobs.cli import home, show
 
 app = typer.Typer(no_args_is_help=True, help="Keys: make them, register them, compare them with the registry.")
 
@@ -25,11 +25,9 @@ def init(
     keeper: Annotated[list[Keeper] | None, typer.Option(help="Only this keeper's keys; may be repeated.")] = None,
 ) -> None:
     """Make the keys that are missing, and register them. Never overwrites a key."""
-    from jobs.hub import Hub
     from jobs.serve.custody import initialise
-    from jobs.settings import Settings
 
-    show.line(initialise(Hub(Settings()), tuple(keeper or Keeper)))
+    show.line(initialise(home.hub(), tuple(keeper or Keeper)))
 
 
 @app.command()
@@ -40,10 +38,8 @@ def register(
 ) -> None:
     """Register a key by its check value, as its keeper tells it: the hub never sees the contributors' key."""
     from catalogue import db
-    from jobs.hub import Hub
-    from jobs.settings import Settings
 
-    db.register_key(Hub(Settings()).engine, key_id, purpose, check_value)
+    db.register_key(home.hub().engine, key_id, purpose, check_value)
     show.line({"key": key_id, "purpose": purpose})
 
 
@@ -51,10 +47,8 @@ def register(
 def list_(json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False) -> None:
     """The registered keys: check values only."""
     from catalogue import db
-    from jobs.hub import Hub
-    from jobs.settings import Settings
 
-    hub = Hub(Settings(), reads=True)
+    hub = home.hub(reads=True)
     rows = db.list_keys(hub.engine)
     columns = ("key_id", "purpose", "check_value", "registered_at")
     show.table(rows, columns, empty=f"No key is registered yet in {hub.settings.root}: `hub key init`.", as_json=json)
@@ -63,8 +57,7 @@ def list_(json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = F
 @app.command()
 def check() -> None:
     """Compare the Spark server's keys with the registry. Exit 15 when one is wrong."""
-    from jobs.hub import SERVER_KEYS, Hub
-    from jobs.settings import Settings
+    from jobs.hub import SERVER_KEYS
 
-    _ = Hub(Settings(), reads=True).spark
+    _ = home.hub(reads=True).spark
     show.line({"checked": list(SERVER_KEYS)})

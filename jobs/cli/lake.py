@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import show
+from jobs.cli import home, show
 
 app = typer.Typer(no_args_is_help=True, help="The lake: what is in it, and aggregate questions to it.")
 
@@ -14,11 +14,9 @@ app = typer.Typer(no_args_is_help=True, help="The lake: what is in it, and aggre
 @app.command("show")
 def show_(json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False) -> None:
     """Every table with its rows, Delta version and bytes."""
-    from jobs.hub import Hub
     from jobs.lake.inventory import inventory
-    from jobs.settings import Settings
 
-    hub = Hub(Settings(), reads=True)
+    hub = home.hub(reads=True)
     rows = inventory(hub)
     empty = f"Nothing is in the lake of {hub.settings.root} yet: `hub delivery list` says how far deliveries are."
     show.table(rows, ("table", "rows", "delta_version", "bytes"), empty=empty, as_json=json)
@@ -31,11 +29,9 @@ def query(
     released: Annotated[bool, typer.Option(help="The last release; --no-released: the newest versions.")] = False,
 ) -> None:
     """Ask an aggregate question. Refuses to print identifiers."""
-    from jobs.hub import Hub
     from jobs.lake.query import ask
-    from jobs.settings import Settings
 
-    rows, columns = ask(Hub(Settings(), reads=True), sql, released=released)
+    rows, columns = ask(home.hub(reads=True), sql, released=released)
     # as they are: a year is not an amount
     shown = rows if json else [{k: None if v is None else str(v) for k, v in row.items()} for row in rows]
     show.table(shown, columns, empty="No row answers this question.", as_json=json)

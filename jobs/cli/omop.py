@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.cli import show
+from jobs.cli import home, show
 from jobs.delivery import Subject
 
 app = typer.Typer(no_args_is_help=True, help="OMOP tables: build them, judge them, release them.")
@@ -21,21 +21,17 @@ def build(
     ] = False,
 ) -> None:
     """Build everything that is published and in no release yet."""
-    from jobs.hub import Hub
-    from jobs.settings import Settings
     from jobs.steps.build import build as step
 
-    show.line(step(Hub(Settings()), lambda t: show.say(f"build: {t}"), again=again))
+    show.line(step(home.hub(), lambda t: show.say(f"build: {t}"), again=again))
 
 
 @app.command("show")
 def show_(number: Build, json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False) -> None:
     """One build: what it brings in, and what its sources' filters and the harmonisation left out, and why."""
     from catalogue import db
-    from jobs.hub import Hub
-    from jobs.settings import Settings
 
-    engine = Hub(Settings(), reads=True).engine
+    engine = home.hub(reads=True).engine
     deliveries = db.build_deliveries(engine, number)
     books, losses = db.filter_books(engine, number), db.build_losses(engine, number)
     if json:
@@ -64,11 +60,9 @@ def reasons(books: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @app.command()
 def gate(number: Build) -> None:
     """Judge a staged build. Exit 12 when it is refused, 13 when it could not be judged."""
-    from jobs.hub import Hub
-    from jobs.settings import Settings
     from jobs.steps.gate import gate as step
 
-    show.line(step(Hub(Settings()), Subject(build=number)))
+    show.line(step(home.hub(), Subject(build=number)))
 
 
 @app.command()
@@ -80,19 +74,15 @@ def decide(
     at: Annotated[datetime | None, typer.Option(help="When it was decided; now by default.")] = None,
 ) -> None:
     """Record a steward's decision on a build with warnings."""
-    from jobs.hub import Hub
-    from jobs.settings import Settings
     from jobs.steps.gate import decide as step
 
     when = at.replace(tzinfo=at.tzinfo or UTC) if at else None
-    show.line(step(Hub(Settings()), Subject(build=number), decision, who, reason, when))
+    show.line(step(home.hub(), Subject(build=number), decision, who, reason, when))
 
 
 @app.command()
 def release(number: Build) -> None:
     """Make a build that passed its gate visible to readers, all tables at once."""
-    from jobs.hub import Hub
-    from jobs.settings import Settings
     from jobs.steps.release import release as step
 
-    show.line(step(Hub(Settings()), number, lambda t: show.say(f"release {number}: {t}")))
+    show.line(step(home.hub(), number, lambda t: show.say(f"release {number}: {t}")))

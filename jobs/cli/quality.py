@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from jobs.cli import arguments, show
+from jobs.cli import arguments, home, show
 from jobs.delivery import Subject
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-    from jobs.hub import Hub
+from jobs.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="Rules and results: check a table, list results, write reports.")
 
@@ -27,13 +24,6 @@ LISTED = ("table", "subject", "delivery", "release", "rule", "severity", "verdic
 RULE = ("table", "rule", "severity", "kind", "claim_fr", "claim_en", "max_rate", "max_count", "owner")
 
 
-def _hub() -> Hub:
-    from jobs.hub import Hub
-    from jobs.settings import Settings
-
-    return Hub(Settings(), reads=True)
-
-
 @app.command()
 def check(
     table: Table,
@@ -41,49 +31,14 @@ def check(
     json: Json = False,
 ) -> None:
     """Check a table by standard Great Expectations. Exit 12 when a critical rule fails, 13 when one errs."""
-    from jobs.quality.rules import load_rules
-    from jobs.quality.suite import check_table, checkable
     from jobs.quality.verdict import refuse
-    from jobs.spark.session import safely
+    from jobs.steps.check import check as step
 
-    rules, hub = load_rules(table), _hub()
-    with safely(f"check of {table}"):
-        rows = _rows(hub, table, staged)
-        left = len(rules) - len(checkable(rules, rows.columns, {}))
-        results = check_table(rows, rules, lambda other: _referred(hub, other, staged))
+    results, left = step(home.hub(reads=True), table, staged)
     show.table([r.model_dump() for r in results], RESULT, empty="No rule to check.", as_json=json)
     if left:
         show.say(f"{left} rules are about the books of a delivery: see `hub quality list`.")
     refuse(table, results)
-
-
-def _rows(hub: Hub, table: str, staged: str | None) -> DataFrame:
-    """The table in the lake, or as a delivery staged it; raises ``ConfigError`` when there is none."""
-    from jobs.delivery import DeliveryId
-    from jobs.errors import ConfigError
-    from jobs.lake import tables as lake
-    from jobs.lake.staged import StagedTable
-    from schemas.loader import load
-
-    if staged:
-        delivery = DeliveryId.parse(staged)
-        waiting = StagedTable.of_delivery(hub.settings.lake, delivery, load(table))
-        if table.startswith(f"{delivery.source}/") and waiting.place.is_dir():
-            return waiting.read(hub.spark)
-        raise ConfigError(f"{table} of {staged} is not staged.", next_step="see `hub delivery list`")
-    where = lake.path(hub.settings.lake, table)
-    if lake.last_commit(hub.spark, where) is None:
-        raise ConfigError(f"{table} is not in the lake.", next_step="see `hub lake show`")
-    return lake.read(hub.spark, where)
-
-
-def _referred(hub: Hub, table: str, staged: str | None) -> DataFrame:
-    """A table that a rule refers to: staged by the same delivery, else in the lake."""
-    from jobs.delivery import DeliveryId
-    from jobs.quality.counters import only_kept
-
-    together = staged if staged and table.startswith(f"{DeliveryId.parse(staged).source}/") else None
-    return only_kept(_rows(hub, table, together))
 
 
 @app.command("export-suite")
@@ -92,8 +47,6 @@ def export_suite(
     out: Annotated[Path | None, typer.Option(help="File to write; standard output by default.")] = None,
 ) -> None:
     """The rules of a table as a plain Great Expectations suite (JSON)."""
-    from json import dumps
-
     from jobs.quality.suite import export_suite as export
 
     text = dumps(export(table), indent=2, ensure_ascii=False, sort_keys=True)
@@ -115,7 +68,7 @@ def list_(
     """The last result of every rule, by delivery and build."""
     from catalogue import db
 
-    hub = _hub()
+    hub = home.hub(reads=True)
     engine = hub.engine
     releases = {r.build: r.id for r in db.list_releases(engine)}
     rows: list[dict[str, Any]] = []
@@ -168,9 +121,8 @@ def report(
 ) -> None:
     """Write the page of the last quality run as files to print or send, in French and English."""
     from catalogue.web.checks import write_run
-    from jobs.errors import ConfigError
 
-    hub = _hub()
+    hub = home.hub(reads=True)
     paths = write_run(hub.engine, subject, out or hub.settings.reports / "quality" / subject)
     if paths is None:
         raise ConfigError(f"{subject} was never judged.", next_step="see `hub quality list` for what was")
@@ -184,5 +136,5 @@ def data_docs(subject: Judged, out: Annotated[Path, typer.Option(help="Folder to
     from jobs.quality.docs import data_docs as build
     from jobs.quality.docs import judged
 
-    counts = db.get_counts(_hub().engine, subject)
+    counts = db.get_counts(home.hub(reads=True).engine, subject)
     show.line({"index": str(build(judged(counts, subject), subject, out))})

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.cli import show
+from jobs.cli import home, show
+from jobs.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, help="Releases: which version of every table readers see.")
 
@@ -19,10 +20,8 @@ Json = Annotated[bool, typer.Option("--json", help=show.JSON_HELP)]
 def list_(json: Json = False) -> None:
     """Every release, newest first: id, at, build, tables and deliveries."""
     from catalogue import db
-    from jobs.hub import Hub
-    from jobs.settings import Settings
 
-    hub = Hub(Settings(), reads=True)
+    hub = home.hub(reads=True)
     releases = db.list_releases(hub.engine)
     rows = [_record(r) for r in releases]
     if not json:
@@ -38,11 +37,8 @@ def show_(
 ) -> None:
     """One release: the Delta version of every table, and the deliveries it holds."""
     from catalogue import db
-    from jobs.errors import ConfigError
-    from jobs.hub import Hub
-    from jobs.settings import Settings
 
-    hub = Hub(Settings(), reads=True)
+    hub = home.hub(reads=True)
     release = db.current_release(hub.engine) if number is None else db.get_release(hub.engine, number)
     if release is None and db.current_release(hub.engine) is None:
         raise ConfigError(_none_yet(hub.settings.root))

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import show
+from jobs.cli import home, show
+from jobs.errors import ServerUnavailable
 
 app = typer.Typer(no_args_is_help=True, help="The Spark server: start, stop, status.")
 
@@ -17,11 +18,10 @@ def start() -> None:
 
     A server that is there and does not answer is stopped first.
     """
-    from jobs.settings import Settings
     from jobs.spark import health, selftest, server
     from jobs.spark.session import connect
 
-    settings = Settings()
+    settings = home.settings()
     if server.running(settings) and health.state(settings) == "hung":
         show.say("The Spark server does not answer: it is stopped and started again.")
         server.stop(settings)
@@ -38,11 +38,10 @@ def start() -> None:
 @app.command()
 def serve() -> None:
     """Run the server in the foreground until TERM, as a container does; ends when its files are not encrypted."""
-    from jobs.settings import Settings
     from jobs.spark import selftest, server
     from jobs.spark.session import connect
 
-    settings = Settings()
+    settings = home.settings()
 
     def prove() -> None:
         selftest.prove_encrypted(connect(settings), settings)
@@ -55,10 +54,9 @@ def serve() -> None:
 @app.command()
 def stop() -> None:
     """Stop the server."""
-    from jobs.settings import Settings
     from jobs.spark import server
 
-    server.stop(Settings())
+    server.stop(home.settings())
     show.line({"state": "stopped"})
 
 
@@ -68,12 +66,10 @@ def status(
     json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
 ) -> None:
     """Whether the server is ready (it did a small job), busy (its cores are taken), hung, starting or stopped."""
-    from jobs.errors import ServerUnavailable
     from jobs.hub import no_hub
-    from jobs.settings import Settings
     from jobs.spark import health, server
 
-    settings = Settings()
+    settings = home.settings()
     if not settings.root.is_dir():
         raise no_hub(settings)
     state = health.state(settings)

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from jobs.cli import home, show
+from jobs.errors import ConfigError
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
@@ -27,25 +30,17 @@ def generate(
     """Write deliveries of all sources into the outboxes, and what to expect of them into synthetic/."""
     from jobs.contributors.synthetic.generate import Parameters
     from jobs.contributors.synthetic.generate import generate as make
-    from jobs.settings import Settings
 
     parameters = Parameters(persons, months, first_month, seed, with_faults)
-    report = make(Settings().root, parameters, _bar if sys.stderr.isatty() else None)
+    report = make(home.settings().root, parameters, _bar if sys.stderr.isatty() else None)
     if as_json:
-        made = {"seconds": round(report.seconds, 2), "rows": report.rows, "deliveries": _summary(report.expected)}
-        typer.echo(json.dumps(made))
+        entries = _summary(report.expected)
+        show.line({"seconds": round(report.seconds, 2), "rows": report.rows, "deliveries": entries})
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("delivery", "rows", "expected", "reason", "faults")
-    for entry in report.expected:
-        reason, planted = entry["reason"] or "", ", ".join(entry["faults"])
-        table.add_row(entry["id"], f"{entry['rows_in']:,}", entry["state"], reason, planted)
-    console = Console()
-    console.print(table)
+    made = [{**entry, "delivery": entry["id"], "rows": entry["rows_in"]} for entry in report.expected]
+    show.table(made, ("delivery", "rows", "state", "reason", "faults"), empty="", as_json=False)
     rows = sum(report.rows.values())
-    console.print(f"{persons:,} persons, {months} months, {rows:,} rows in {report.seconds:.1f} s.")
+    typer.echo(f"{persons:,} persons, {months} months, {rows:,} rows in {report.seconds:.1f} s.")
 
 
 @app.command()
@@ -53,17 +48,14 @@ def expected(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole list as JSON.")] = False,
 ) -> None:
     """What should become of each synthetic delivery: state, reason, books."""
-    from jobs.errors import ConfigError
-    from jobs.settings import Settings
-
-    path = Settings().root / "synthetic" / "expected.json"
+    path = home.settings().root / "synthetic" / "expected.json"
     if not path.exists():
         raise ConfigError(
             "No synthetic deliveries here.", reason="nothing_generated", next_step="run `hub synth generate`"
         )
     entries = json.loads(path.read_text("utf-8"))
     if as_json:
-        typer.echo(json.dumps(entries))
+        show.line(entries)
         return
     for entry in entries:
         typer.echo(f"{entry['id']:24} {entry['state']:10} {entry['rows_in']:>9,} rows {entry['reason'] or ''}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli import show
+from jobs.cli import home, show
 
 app = typer.Typer(help="The hub without demo data: Spark server, Airflow, catalogue; until Ctrl-C.")
 
@@ -22,9 +22,8 @@ def up(
     Makes keys and databases that are missing. Deliveries are taken in as they arrive in HUB_HOME/outboxes.
     """
     from jobs.serve import airflow, servers
-    from jobs.settings import Settings
 
-    settings = Settings()
+    settings = home.settings()
     if stop:
         servers.end(settings)
         show.say("Stopped.")

@@ -30,6 +30,21 @@ ENVIRONMENT = {
     "jobs/serve/airflow.py",
     "jobs/quality/gx.py",
 }
+LAZY = {
+    # who -> what is imported inside functions, for a start that need not wait for it; all else stands at the top
+    "jobs.cli": {
+        # help, a refused argument and the shell's completion: 0.4 s instead of 1 to 9
+        *("catalogue.db", "catalogue.web", "jobs.alerts", "jobs.contributors", "jobs.hub", "jobs.intake", "jobs.lake"),
+        *("jobs.quality", "jobs.serve", "jobs.settings", "jobs.spark", "jobs.steps", "rich", "uvicorn"),
+    },
+    "jobs.spark": {"grpc", "pyspark"},  # the commands that only read the hub database
+    "jobs.quality": {"great_expectations", "jobs.quality.gx", "pyspark"},  # 8 s: only where something is judged
+    "jobs.serve.demo": {"jobs.contributors.synthetic"},  # pandas: `hub init` knows a demo's home by this module
+    "dags.lib": {"catalogue.db"},  # Airflow reads the DAGs again and again
+    "docs.tools": {"playwright"},  # installed where pictures are taken
+    "bench": {"bench", "great_expectations", "jobs.quality.gx", "pyspark"},  # what an engine imports is measured
+}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 TOPS = ("jobs", "schemas", "expectations", "catalogue", "dags", "bench", "docs", "docker")
 
 
@@ -47,13 +62,23 @@ def room_of(module: str) -> str | None:
 
 def imports(path: Path) -> set[str]:
     """Dotted names that a module imports, wherever in the file, for types too."""
+    return names_in(ast.parse(path.read_text("utf-8")))
+
+
+def names_in(code: ast.AST) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(code):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
+
+
+def late_imports(path: Path) -> set[str]:
+    """Dotted names that a module imports inside its functions."""
+    functions = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, FUNCTIONS)]
+    return set().union(*(names_in(f) for f in functions))
 
 
 def crossings(path: Path, room: Room) -> list[str]:
@@ -93,6 +118,18 @@ def test_the_check_finds_a_crossing() -> None:
     assert crossings(path, room) == []
     assert crossings(path, room.model_copy(update={"may": tuple(set(room.may) - {"jobs.lake"})}))
     assert crossings(path, room.model_copy(update={"libraries": ()}))
+
+
+def starts_with(name: str, begin: str) -> bool:
+    return f"{name}.".startswith(f"{begin}.")
+
+
+def test_imports_stand_at_the_top_unless_a_start_need_not_wait_for_them() -> None:
+    late = {(module, name) for module, path in modules().items() for name in late_imports(path)}
+    allowed = {(who, what) for who, names in LAZY.items() for what in names}
+    used = {a: {i for i in late if starts_with(i[0], a[0]) and starts_with(i[1], a[1])} for a in allowed}
+    assert late - set().union(*used.values()) == set()
+    assert {a for a, of in used.items() if not of} == set(), "nothing needs these any more"
 
 
 def circles(edges: Mapping[str, set[str]]) -> set[str]:
