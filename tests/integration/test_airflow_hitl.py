@@ -27,9 +27,10 @@ from jobs.delivery import DeliveryId
 from jobs.errors import HubError
 from jobs.serve import airflow, processes, servers
 from jobs.serve.rest import AirflowClient
-from jobs.settings import CHECKOUT, Settings
+from jobs.settings import CHECKOUT, FILE, Settings
 from schemas.loader import load_source
 from tests.conftest import free_port
+from tests.hooks import Hook, listening
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -48,6 +49,8 @@ class Live:
     engine: Engine
     admin: AirflowClient
     steward: AirflowClient
+    hook: Hook
+    """Where its alerts are posted to."""
 
     def deliver(self, name: str, root: Path | None = None, **marks: str) -> None:
         """Puts out a delivery of empty files; ``marks`` tell the small commands what to find."""
@@ -130,7 +133,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         steward_port=free_port(),
         spark_port=free_port(),
     )
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, listening() as hook:
+        (settings.root / FILE).write_text(f'alert_webhook = "{hook.address}"\n')
         patch.setattr(airflow, "CHECKOUT", code)
         servers.prepare(settings)
         airflow.prepare(settings)
@@ -145,8 +149,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
                 AirflowClient(base, "admin", words["admin"]) as admin,
                 AirflowClient(base, "steward", words["steward"]) as steward,
             ):
-                found = Live(settings, db.open_engine(settings.database), admin, steward)
-                until(lambda: len(admin.dag_ids()) == 6, "every DAG")
+                found = Live(settings, db.open_engine(settings.database), admin, steward, hook)
+                until(lambda: len(admin.dag_ids()) == 7, "every DAG")
                 put_out_everything(found)
                 yield found
         finally:
@@ -383,6 +387,34 @@ def test_a_connection_says_where_a_source_puts_out(live: Live, tmp_path: Path) -
         assert live.state("pmsi_mco/2024-07/v1") == "duplicate"
     finally:
         live.admin.request("DELETE", "/connections/outbox_pmsi_mco")
+
+
+def test_people_are_told_of_questions_refusals_and_failures(live: Live) -> None:
+    for kind, about, reason in (
+        ("question", "dcir/2024-02/v1", "the gate found warnings"),
+        ("refusal", "pmsi_mco/2024-01/v1", "task gate, QualityRefused"),
+        ("failure", "pmsi_mco/2024-02/v1", "task gate, QualityErrored"),
+        ("refusal", "ville/2024-02/v1", "task stage, ContractRefused"),
+    ):
+        (told,) = until(
+            lambda kind=kind, about=about: [  # type: ignore[misc]
+                b for b in live.hook.bodies if (b["kind"], b["about"]) == (kind, about)
+            ],
+            f"{kind} {about}",
+            30,
+        )
+        assert told["reason"] == reason
+        assert told["run"].startswith(f"ingest_{about.split('/')[0]}/")
+        assert "3 of 50" not in json.dumps(told)
+
+
+def test_late_months_are_told_once(live: Live) -> None:
+    for expected in (1, 1):
+        run = live.admin.trigger("lateness")
+        assert until(lambda run=run: ended(live, "lateness", run), "lateness") == "success"  # type: ignore[misc]
+        late = [b for b in live.hook.bodies if b["kind"] == "lateness"]
+        assert len(late) == expected
+    assert "ville 2024-03 (due 2024-04-15)" in late[0]["about"]
 
 
 def test_a_run_shows_its_quality_report_and_the_menu_the_catalogue(live: Live, browser: Browser) -> None:

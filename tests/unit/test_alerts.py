@@ -4,9 +4,7 @@ away."""
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ from jobs.cli.alert import app
 from jobs.errors import ConfigError, HubError, ServerUnavailable
 from jobs.settings import Settings
 from tests.conftest import free_port
+from tests.hooks import Hook, listening
 
 ALERT = Alert("refusal", "dcir/2024-03/v1", "QualityRefused, quality", "the contributor sends a corrected version")
 
@@ -35,39 +34,10 @@ class Mails(Message):  # type: ignore[misc]
         self.kept.append(message)
 
 
-class Hook(HTTPServer):
-    """Keeps the bodies that are posted to it; answers with ``status``."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.status = 200
-        super().__init__(("127.0.0.1", free_port()), Posted)
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/hooks/secret-token"
-
-
-class Posted(BaseHTTPRequestHandler):
-    server: Hook
-
-    def do_POST(self) -> None:
-        length = int(self.headers["Content-Length"])
-        self.server.bodies.append(json.loads(self.rfile.read(length)))
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
-
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    server = Hook()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with listening() as server:
+        yield server
 
 
 @pytest.fixture
