@@ -60,13 +60,13 @@ def test_the_agent_runs_without_the_hub(practice: Path) -> None:
     rehearsal = hub_agent(practice, "pseudonymise", *MONTH, "--dry-run")
     assert rehearsal.returncode == 0, rehearsal.stderr
     assert not (practice / "outbox" / "ville" / "2024-03" / "v1").exists()
-    done = hub_agent(practice, "pseudonymise", *MONTH)
+    done = hub_agent(practice, "pseudonymise", *MONTH, "--synthetic")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["put_out"] and answer["senders"]["p1"]["ok"] == 3
     assert "p1: birth_date_invalid 1, birth_date_missing 1, nir_form 1," in done.stderr
     raw = (practice / "outbox" / "ville" / "2024-03" / "v1" / "manifest.json").read_bytes()
-    assert raw.startswith(b"{")
+    assert raw.startswith(b"{") and json.loads(raw)["synthetic"] is True
     assert all(f["sha256"] == f["sha256"].lower() for f in json.loads(raw)["files"])
     for patient in PATIENTS:
         if len(patient["nir"]) > 5:

@@ -41,6 +41,7 @@ Inbox = Annotated[Path | None, typer.Option(help="Folder of raw exports, <period
 Outbox = Annotated[Path | None, typer.Option(help="Folder of deliveries, <source>/<period>/v<n>/.")]
 Key = Annotated[Path | None, typer.Option(help="The contributors' stage-1 key file (0400).")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Read, check and count everything, and deliver nothing.")]
+Synthetic = Annotated[bool, typer.Option("--synthetic", help="Declare that the rows are made up.")]
 Json = Annotated[bool, typer.Option("--json", help="The line of JSON in a terminal too.")]
 
 
@@ -69,6 +70,7 @@ def to_app(places: Callable[[str], Places]) -> typer.Typer:
         inbox: Inbox = None,
         outbox: Outbox = None,
         key: Key = None,
+        synthetic: Synthetic = False,
         dry_run: DryRun = False,
         json: Json = False,
     ) -> None:
@@ -83,6 +85,7 @@ def to_app(places: Callable[[str], Places]) -> typer.Typer:
                 key_file=key or default.key,
                 progress=progress,
                 dry_run=dry_run,
+                synthetic=synthetic,
             )
         say(words(report, dry_run=dry_run))
         answer(report.to_dict() | {"put_out": not dry_run}, always=json)
@@ -94,6 +97,7 @@ def to_app(places: Callable[[str], Places]) -> typer.Typer:
         version: Version,
         outbox: Outbox = None,
         key: Key = None,
+        synthetic: Synthetic = False,
         dry_run: DryRun = False,
         json: Json = False,
     ) -> None:
@@ -103,7 +107,12 @@ def to_app(places: Callable[[str], Places]) -> typer.Typer:
             default = places(source)
             check = check_value(contributors_key(key or default.key))
             files = write_manifest(
-                delivery, outbox=outbox or default.outbox, key_check=check, progress=progress, dry_run=dry_run
+                delivery,
+                outbox=outbox or default.outbox,
+                key_check=check,
+                progress=progress,
+                dry_run=dry_run,
+                synthetic=synthetic,
             )
         done = "would be declared" if dry_run else "declared"
         say([f"{delivery}: {len(files)} files, {sum(f.rows for f in files):,} rows {done}."])

@@ -29,13 +29,14 @@ def declare(
     key_check: str,
     progress: Progress | None = None,
     dry_run: bool = False,
+    synthetic: bool = False,
 ) -> tuple[FileEntry, ...]:
     """Writes the manifest of the files that lie in ``outbox/<delivery>``, for a source that makes its own pseudonyms.
 
     A file's table is told by its header. ``key_check``: check value of the stage-1 key that made the pseudonyms. With
-    ``dry_run`` nothing is written. Raises ``Incomplete`` (empty_outbox), ``ConfigError`` (unknown_source,
-    agent_needed), ``StorageError``, and ``ContractRefused`` as the hub would: bad_name, unlisted_file, missing_table,
-    and the reasons of the header.
+    ``dry_run`` nothing is written; ``synthetic`` says that the rows are made up. Raises ``Incomplete`` (empty_outbox),
+    ``ConfigError`` (unknown_source, agent_needed), ``StorageError``, and ``ContractRefused`` as the hub would:
+    bad_name, unlisted_file, missing_table, and the reasons of the header.
     """
     try:
         source = load_source(delivery.source)
@@ -58,7 +59,7 @@ def declare(
                 next_step="Put all files of the month there, then declare again.",
             )
         if not dry_run:
-            put_manifest(folder, kept(folder, manifest_of(delivery, source, key_check, files)))
+            put_manifest(folder, kept(folder, manifest_of(delivery, source, key_check, files, synthetic=synthetic)))
     except OSError as error:
         raise StorageError(
             f"{delivery}: the outbox {folder} cannot be used ({error.strerror or type(error).__name__}).",
