@@ -13,6 +13,7 @@ from jobs.delivery import DeliveryId, Subject
 from jobs.errors import UnexpectedState
 from jobs.hub import Hub
 from jobs.lake import tables as lake
+from jobs.lake.layout import table_path
 from jobs.quality.rules import load_rules
 from jobs.serve.custody import initialise
 from jobs.settings import Settings
@@ -71,7 +72,7 @@ def outcome(hub: Hub, delivery: DeliveryId) -> Outcome:
                 books[state] = books.get(state, 0) + rows
     counted = db.get_counts(hub.engine, delivery)[NAME]
     counts = {r.id: list(counted[r.id]) for r in row_rules(list(load_rules(NAME)))}
-    lake.read(hub.spark, lake.path(hub.settings.lake, NAME)).createOrReplaceTempView("bench")
+    lake.read(hub.spark, table_path(hub.settings.lake, NAME)).createOrReplaceTempView("bench")
     rows, content = of_row(hub.spark.sql(fingerprint("bench", "spark")).first())
     return Outcome({k: n for k, n in sorted(books.items()) if n}, counts, rows, content)
 

@@ -23,6 +23,7 @@ def describe(
     """Make the figures of a release: counts of persons under 11 hidden, the others rounded."""
     from catalogue import db
     from jobs.lake import tables as lake
+    from jobs.lake.layout import table_path
     from jobs.steps.describe import describe as step
 
     hub = home.hub()
@@ -33,7 +34,7 @@ def describe(
     answer = step(
         hub.engine,
         described.id,
-        lambda name: lake.read(hub.spark, lake.path(hub.settings.lake, name), described.tables.get(name)),
+        lambda name: lake.read(hub.spark, table_path(hub.settings.lake, name), described.tables.get(name)),
         lambda name: show.say(f"release {described.id}: {name}"),
     )
     show.line({"release": described.id, **answer})

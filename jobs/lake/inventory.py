@@ -6,6 +6,7 @@ from typing import Any
 
 from jobs.hub import Hub
 from jobs.lake import tables as lake
+from jobs.lake.layout import table_path
 from jobs.spark.session import safely
 from schemas.loader import load_source, omop_names, source_names
 
@@ -20,7 +21,7 @@ def inventory(hub: Hub) -> list[dict[str, Any]]:
     """One row per table that is there: ``table, rows, delta_version, bytes`` (of the newest version)."""
     tables = []
     for name in names():
-        where = lake.path(hub.settings.lake, name)
+        where = table_path(hub.settings.lake, name)
         commit = lake.last_commit(hub.spark, where)
         if commit is None:
             continue

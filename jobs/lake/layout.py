@@ -1,4 +1,8 @@
-"""Where what waits for its gate lies in the lake: paths, nothing is read or written here.
+"""Where everything lies in the lake: paths, nothing is read or written here.
+
+``lake/source/<source>/<table>``  published rows of a contributor, partitioned by ``_period``
+``lake/omop/<table>``             OMOP CDM 5.4; event tables are partitioned by ``_source`` and ``_period``
+``lake/build/<table>``            what the build keeps between deliveries
 
 ``lake/staging/<source>/<period>/v<n>/<table>``  tables of a delivery, removed when it was published or refused
 ``lake/staging/build/<number>/<name>``           tables of a build: ``omop/person``, ``stem/dcir``, ``evidence``
@@ -14,3 +18,8 @@ from jobs.delivery import Subject
 def staging(lake: Path, subject: Subject) -> Path:
     """Folder of all tables of a delivery or a build."""
     return lake / "staging" / str(subject)
+
+
+def table_path(lake: Path, name: str) -> str:
+    """Where a table lies: ``dcir/x`` in ``<lake>/source/dcir/x``, ``omop/person`` in ``<lake>/omop/person``."""
+    return str(lake / name if name.split("/")[0] in ("omop", "build") else lake / "source" / name)

@@ -15,6 +15,7 @@ from jobs.errors import ConfigError, DisclosureRefused
 from jobs.hub import Hub
 from jobs.lake import tables as lake
 from jobs.lake.inventory import names
+from jobs.lake.layout import table_path
 from jobs.spark.session import safely
 from schemas.loader import load
 
@@ -46,7 +47,7 @@ def ask(hub: Hub, sql: str, *, released: bool = False) -> tuple[list[dict[str, A
             view = "v_" + name.replace("/", "__")
             secret = hidden(name)
             protected |= {c.lower() for c in secret}
-            where = lake.path(hub.settings.lake, name)
+            where = table_path(hub.settings.lake, name)
             frame = lake.read(hub.spark, where, versions.tables.get(name) if versions else None)
             frame.selectExpr(*[
                 f"xxhash64('{salt}', `{c}`) AS `{c}`" if c in secret else f"`{c}`" for c in frame.columns

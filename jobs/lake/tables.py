@@ -1,10 +1,4 @@
-"""Tables of the lake: the only module that says "delta". Every write names what it is, and is proved after it was made.
-
-``lake/source/<source>/<table>``  published rows of a contributor, partitioned by ``_period``
-``lake/omop/<table>``             OMOP CDM 5.4; event tables are partitioned by ``_source`` and ``_period``
-``lake/build/<table>``            what the build keeps between deliveries
-``lake/staging/...``              what waits for its gate (``jobs.lake.staged``)
-"""
+"""Tables of the lake: the only module that says "delta". A write names what it is, and is proved after it was made."""
 
 from __future__ import annotations
 
@@ -37,11 +31,6 @@ MISSING = (
     "DELTA_PATH_DOES_NOT_EXIST",
     "DELTA_TABLE_ONLY",
 )
-
-
-def path(lake: Path, name: str) -> str:
-    """Where a table lies: ``dcir/x`` in ``<lake>/source/dcir/x``, ``omop/person`` in ``<lake>/omop/person``."""
-    return str(lake / name if name.split("/")[0] in ("omop", "build") else lake / "source" / name)
 
 
 def read(spark: SparkSession, where: str, version: int | None = None) -> DataFrame:

@@ -18,6 +18,7 @@ from jobs.harmonise.omop import Database, event_names
 from jobs.harmonise.vocabulary import to_vocabulary
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
+from jobs.lake.layout import table_path
 from jobs.lake.staged import StagedTable
 from jobs.quality import counters
 from jobs.quality.rules import in_checking_order, load_rules
@@ -101,7 +102,7 @@ def _stage_stem(
     for source in sorted({s for s, _ in slices}):
         periods = sorted(p for s, p in slices if s == source)
         tables = {
-            t: lake.read(hub.spark, lake.path(hub.settings.lake, f"{source}/{t}"), versions[f"{source}/{t}"]).where(
+            t: lake.read(hub.spark, table_path(hub.settings.lake, f"{source}/{t}"), versions[f"{source}/{t}"]).where(
                 F.col("_period").isin(periods)
             )
             for t in load_source(source).tables
@@ -126,7 +127,7 @@ def _stage_evidence(hub: Hub, number: int, slices: set[Slice], parts: list[str])
     dated = with_dates(_read_parts(hub, number, "persons", parts), _read_parts(hub, number, "stem", parts))
     staged = StagedTable.of_build(hub.settings.lake, number, "evidence")
     staged.write_rows(dated)
-    fresh, before = staged.read(hub.spark), lake.path(hub.settings.lake, EVIDENCE)
+    fresh, before = staged.read(hub.spark), table_path(hub.settings.lake, EVIDENCE)
     if lake.last_commit(hub.spark, before) is None:
         return fresh
     return lake.read(hub.spark, before).where(f"NOT ({lake.slices(sorted(slices))})").unionByName(fresh)
@@ -135,7 +136,7 @@ def _stage_evidence(hub: Hub, number: int, slices: set[Slice], parts: list[str])
 def _slices_of_changed_keys(hub: Hub, evidence: DataFrame) -> set[Slice]:
     """Slices that hold persons whose key became, or ceased to be, that of several people."""
 
-    kept = lake.path(hub.settings.lake, EVIDENCE)
+    kept = table_path(hub.settings.lake, EVIDENCE)
     if lake.last_commit(hub.spark, kept) is None:
         return set()
     before = only_unattributable(lake.read(hub.spark, kept)).select("person_key")

@@ -8,6 +8,7 @@ from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError
 from jobs.hub import Hub
 from jobs.lake import tables as lake
+from jobs.lake.layout import table_path
 from jobs.lake.staged import StagedTable
 from jobs.quality.counters import only_kept
 from jobs.quality.rules import load_rules
@@ -40,7 +41,7 @@ def _rows(hub: Hub, table: str, staged: str | None) -> DataFrame:
         if table.startswith(f"{delivery.source}/") and waiting.place.is_dir():
             return waiting.read(hub.spark)
         raise ConfigError(f"{table} of {staged} is not staged.", next_step="see `hub delivery list`")
-    where = lake.path(hub.settings.lake, table)
+    where = table_path(hub.settings.lake, table)
     if lake.last_commit(hub.spark, where) is None:
         raise ConfigError(f"{table} is not in the lake.", next_step="see `hub lake show`")
     return lake.read(hub.spark, where)

@@ -10,6 +10,7 @@ from catalogue import db
 from jobs.delivery import DeliveryId, Subject, require_act
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
+from jobs.lake.layout import table_path
 from jobs.lake.staged import StagedTable
 from jobs.rows.exceptions import PLACE
 from jobs.spark.session import safely
@@ -56,7 +57,7 @@ def _commit(hub: Hub, delivery: DeliveryId, table: Table, content: str, *, first
     """Replaces one table's rows of the period; the version that holds them. ``first``: no delivery of this period was
     published before."""
     name = f"{delivery.source}/{table.table}"
-    where = lake.path(hub.settings.lake, name)
+    where = table_path(hub.settings.lake, name)
     metadata: dict[str, Any] = {"delivery": str(delivery), "table": name, "step": "publish"}
     metadata |= {"period": delivery.period, "content": content, lake.RUN: hub.run}
     commits = [c for c in lake.history(hub.spark, where) if c[1].get("period") == delivery.period]

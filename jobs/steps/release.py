@@ -10,6 +10,7 @@ from jobs.delivery import DeliveryId, Subject
 from jobs.harmonise.omop import event_names
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
+from jobs.lake.layout import table_path
 from jobs.lake.staged import StagedTable
 from jobs.spark.session import safely
 from jobs.steps.build import EVIDENCE, SLICES
@@ -51,7 +52,7 @@ def release(hub: Hub, build: int, progress: Progress | None = None) -> Answer:
 def _commit(hub: Hub, build: int, table: str, detail: Mapping[str, Any], deliveries: list[str]) -> int:
     """Makes a staged OMOP table the one of the lake; the version that holds it. Event tables change by slices."""
     name = f"omop/{table}"
-    where = lake.path(hub.settings.lake, name)
+    where = table_path(hub.settings.lake, name)
     metadata = {"build": build, "table": name, "content": detail["content"][name]}
     metadata |= {"deliveries": deliveries, lake.RUN: hub.run}
     commit, by_slices = lake.last_commit(hub.spark, where), table in event_names()
@@ -68,7 +69,7 @@ def _commit(hub: Hub, build: int, table: str, detail: Mapping[str, Any], deliver
 
 
 def _keep_evidence(hub: Hub, build: int, predicate: str) -> None:
-    where = lake.path(hub.settings.lake, EVIDENCE)
+    where = table_path(hub.settings.lake, EVIDENCE)
     metadata = {"build": build, "table": EVIDENCE, lake.RUN: hub.run}
     commit = lake.last_commit(hub.spark, where)
     if commit and lake.is_same(commit[1], metadata):

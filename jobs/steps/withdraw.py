@@ -10,6 +10,7 @@ from jobs.delivery import DeliveryId, Subject, may_move, never_announced
 from jobs.errors import ConfigError, ConflictError
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
+from jobs.lake.layout import table_path
 from schemas.loader import Table, load_tables
 
 Answer = dict[str, Any]
@@ -55,7 +56,7 @@ def _commit_all(hub: Hub, delivery: DeliveryId, progress: Progress | None) -> di
     """Removes the rows of every table of the delivery; versions without them by table. Raises ``ConflictError``, before
     anything is removed, when some are another delivery's meanwhile."""
     tables = {f"{delivery.source}/{name}": table for name, table in load_tables(delivery.source).items()}
-    places = {name: lake.path(hub.settings.lake, name) for name in tables}
+    places = {name: table_path(hub.settings.lake, name) for name in tables}
     commits = dict(lake.at_once(lambda name: (name, lake.history(hub.spark, places[name])), tables))
     mine = {name: [c for c in entries if c[1].get("period") == delivery.period] for name, entries in commits.items()}
     for name, entries in mine.items():
@@ -74,7 +75,7 @@ def _commit_all(hub: Hub, delivery: DeliveryId, progress: Progress | None) -> di
 def _commit(hub: Hub, delivery: DeliveryId, table: Table, last: list[tuple[int, dict[str, Any]]]) -> int:
     """Removes one table's rows of the period; the version without them. ``last``: the last commit of the period."""
     name = f"{delivery.source}/{table.table}"
-    where, predicate = lake.path(hub.settings.lake, name), f"_period = '{delivery.period}'"
+    where, predicate = table_path(hub.settings.lake, name), f"_period = '{delivery.period}'"
     metadata: dict[str, Any] = {"delivery": str(delivery), "table": name, "step": "withdraw"}
     metadata |= {"period": delivery.period, lake.RUN: hub.run}
     if last and lake.is_same(last[0][1], metadata):

@@ -92,6 +92,7 @@ def describe(hub: Hub) -> dict[str, int]:
     """Makes the figures of the current release."""
     from catalogue import db
     from jobs.lake import tables as lake
+    from jobs.lake.layout import table_path
     from jobs.steps.describe import describe as figures
 
     release = db.current_release(hub.engine)
@@ -99,7 +100,7 @@ def describe(hub: Hub) -> dict[str, int]:
     return figures(
         hub.engine,
         release.id,
-        lambda name: lake.read(hub.spark, lake.path(hub.settings.lake, name), release.tables[name]),
+        lambda name: lake.read(hub.spark, table_path(hub.settings.lake, name), release.tables[name]),
     )
 
 

@@ -18,6 +18,7 @@ from catalogue import db
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import ConflictError, ServerUnavailable
 from jobs.lake import tables as lake
+from jobs.lake.layout import table_path
 from jobs.settings import Settings
 from jobs.spark import server
 from jobs.steps import build, gate, publish, receive, release, stage
@@ -44,7 +45,7 @@ def stages(world: World, delivery: DeliveryId) -> None:
 
 def rows_of(world: World, name: str) -> list[tuple[Any, ...]]:
     """All rows of a source table, sorted: what the lake holds."""
-    frame = lake.read(world.hub().spark, lake.path(world.settings.lake, name))
+    frame = lake.read(world.hub().spark, table_path(world.settings.lake, name))
     return sorted((tuple(bytes(v) if isinstance(v, bytearray) else v for v in r) for r in frame.collect()), key=repr)
 
 
@@ -257,7 +258,7 @@ class TestAtOnce:
         publish.publish(hub, first)
         # both have looked and found nothing of this month when either begins to write
         meet = {
-            lake.path(world.settings.lake, f"pmsi_mco/{t}"): threading.Barrier(2)
+            table_path(world.settings.lake, f"pmsi_mco/{t}"): threading.Barrier(2)
             for t in load_source("pmsi_mco").tables
         }
         write = lake.replace
@@ -320,7 +321,7 @@ class TestKilledServer:
         published = publish.publish(hub, delivery)
         assert set(published["versions"].values()) == {0}  # one commit per table, however often it was tried
         for table, book in wanted["tables"].items():
-            frame = lake.read(hub.spark, lake.path(world.settings.lake, f"dcir/{table}"))
+            frame = lake.read(hub.spark, table_path(world.settings.lake, f"dcir/{table}"))
             assert frame.count() == book["rows_published"], table
 
         self.dies(spark_hub, lambda progress: build.build(hub, progress), at=3)
@@ -333,7 +334,7 @@ class TestKilledServer:
         release.release(hub, 1)
         truth = oracle.read("truth")["published"]["by_delivery"][f"dcir/{MONTH}"]
         found = {
-            t: lake.read(hub.spark, lake.path(world.settings.lake, f"omop/{t}")).count()
+            t: lake.read(hub.spark, table_path(world.settings.lake, f"omop/{t}")).count()
             for t in ("visit_occurrence", "drug_exposure", "procedure_occurrence")
         }
         assert found == {t: truth.get(t, 0) for t in found}

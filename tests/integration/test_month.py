@@ -15,6 +15,7 @@ from jobs.contributors.synthetic.manifest import MANIFEST, declare
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import QualityRefused
 from jobs.lake import tables as lake
+from jobs.lake.layout import table_path
 from jobs.steps import build, gate, publish, release
 from tests.deliveries import Rows, rewrite
 from tests.integration.conftest import World, build_and_release, take_in
@@ -88,7 +89,7 @@ def test_cumulative_hospital_files_are_refused_and_a_straggler_stays_out_of_omop
     gate.decide(hub, Subject(delivery=second), "approve", "anna", "the hospital told us of it")
     publish.publish(hub, second)
     build_and_release(world)
-    visits = lake.read(hub.spark, lake.path(world.settings.lake, "omop/visit_occurrence"))
+    visits = lake.read(hub.spark, table_path(world.settings.lake, "omop/visit_occurrence"))
     outside = visits.where("date_format(visit_end_date, 'yyyy-MM') <> _period")
     assert visits.where(f"_period = '{FEBRUARY}'").count() > 0
     assert outside.count() == 0
@@ -120,7 +121,7 @@ def test_one_impossible_death_costs_its_row_or_its_date_and_never_the_release(sm
     assert built["losses"]["dcir/2024-01/death/implausible_death"] == 1
     assert gate.gate(hub, Subject(build=built["build"]))["verdict"] == "passed"
     release.release(hub, built["build"])
-    deaths = lake.read(hub.spark, lake.path(world.settings.lake, "omop/death"))
+    deaths = lake.read(hub.spark, table_path(world.settings.lake, "omop/death"))
     assert deaths.where("death_date < '2006-01-01'").count() == 0
 
 

@@ -14,6 +14,7 @@ from jobs.errors import HubError, NotReady
 from jobs.hub import Hub
 from jobs.lake import tables as lake
 from jobs.lake.inventory import names
+from jobs.lake.layout import table_path
 from jobs.steps import build, gate, publish, receive, release, stage
 from schemas.loader import omop_names
 from tests.deliveries import Rows, rewrite
@@ -32,7 +33,7 @@ def released(hub: Hub, table: str) -> Any:
     """The table as readers of the current release see it."""
     current = db.current_release(hub.engine)
     assert current
-    return lake.read(hub.spark, lake.path(hub.settings.lake, table), current.tables[table])
+    return lake.read(hub.spark, table_path(hub.settings.lake, table), current.tables[table])
 
 
 def omop_counts(hub: Hub) -> dict[str, Any]:
@@ -136,7 +137,7 @@ def test_the_release_names_every_table_and_is_described(world: World) -> None:
     assert current
     assert set(current.tables) == set(names())
     assert {n: current.tables[n] for n in names()} == {
-        n: (lake.last_commit(hub.spark, lake.path(hub.settings.lake, n)) or (None,))[0] for n in names()
+        n: (lake.last_commit(hub.spark, table_path(hub.settings.lake, n)) or (None,))[0] for n in names()
     }
     assert db.described_release(hub.engine) == current.id
     assert dict(world.answers)["describe"]["figures"] > 100

@@ -12,6 +12,7 @@ from catalogue import db
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import ConfigError, ConflictError, StorageError
 from jobs.lake import tables as lake
+from jobs.lake.layout import table_path
 from jobs.steps import build, gate, publish, receive, release, stage, withdraw
 from schemas.loader import load_source, omop_names
 from tests.integration.conftest import World, build_and_release, take_in
@@ -23,7 +24,7 @@ TABLES = [f"ville/{t}" for t in load_source("ville").tables]
 def lines(world: World, name: str, version: int | None = None) -> list[tuple[Any, ...]]:
     """The rows of a table as the lake holds them, or of a version of it, sorted."""
     hub = world.hub()
-    frame = lake.read(hub.spark, lake.path(hub.settings.lake, name), version)
+    frame = lake.read(hub.spark, table_path(hub.settings.lake, name), version)
     rows = [tuple(bytes(v) if isinstance(v, bytearray) else v for v in r) for r in frame.collect()]
     return sorted(rows, key=repr)
 
@@ -142,7 +143,7 @@ def test_what_another_delivery_replaced_meanwhile_is_not_withdrawn(small: Callab
     with pytest.raises(ConfigError, match="reason"):
         withdraw.withdraw(world.hub(), first, " ")
     spark, table = world.hub().spark, "pmsi_mco/t_mcoaac"
-    where = lake.path(world.settings.lake, table)
+    where = table_path(world.settings.lake, table)
     metadata = {"delivery": str(second), "table": table, "step": "publish", "period": "2024-01"}
     frame = lake.read(spark, where)
     lake.replace(spark, frame, where, "_period = '2024-01'", metadata, partition_by=["_period"])
