@@ -38,7 +38,7 @@ def check(
     show.table([r.model_dump() for r in results], RESULT, empty="No rule to check.", as_json=json)
     if left:
         show.say(f"{left} rules are about the books of a delivery: see `hub quality list`.")
-    refuse(table, results)
+    refuse(table, results, see="see the table above")
 
 
 @app.command("export-suite")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +15,8 @@ Verdict = Literal["passed", "failed", "errored"]
 Overall = Literal["passed", "warning", "critical", "errored"]
 
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
+SAID = 5
+"""So many rules are named in an error; the others are in the report."""
 
 
 class Result(BaseModel):
@@ -80,24 +82,31 @@ def overall(results: Sequence[Result]) -> Overall:
     return "critical" if "critical" in failed else "warning" if "warning" in failed else "passed"
 
 
-def refuse(subject: str, results: Sequence[Result]) -> None:
-    """Raises ``QualityErrored`` or ``QualityRefused`` when no steward may let ``subject`` pass; else nothing."""
-    found = overall(results)
-    if found == "errored":
+def refuse(subject: str, results: Sequence[Result], *, see: str, so: str = "") -> None:
+    """Raises ``QualityErrored`` or ``QualityRefused``, with the rules in words, when no steward may let ``subject``
+    pass; else nothing. ``see``: where all rules are; ``so``: what a refusal means, before the word *fails*."""
+    verdict = overall(results)
+    if verdict == "errored":
+        unjudged = [r for r in results if r.verdict == "errored"]
         raise QualityErrored(
-            f"{subject}: {_count(results, 'errored')} of {len(results)} rules could not be judged.",
-            next_step=f"read `hub quality report {subject}`, repair, then run the gate again",
+            _named(unjudged, f"{subject}: could not judge {{rules}}"),
+            next_step=f"{see}, repair the rule or the table, then try again",
         )
-    if found == "critical":
-        broken = [r.rule for r in results if r.verdict == "failed" and r.severity == "critical"]
+    if verdict == "critical":
+        critical = [r for r in results if r.verdict == "failed" and r.severity == "critical"]
         raise QualityRefused(
-            f"{subject}: {len(broken)} critical rules failed ({', '.join(broken[:5])}{', …' if broken[5:] else ''}).",
-            next_step=f"read `hub quality report {subject}`; the contributor sends a correction",
+            _named(critical, f"{subject} {so}fails {{rules}}"),
+            next_step=f"{see}; the contributor sends a corrected version",
         )
 
 
-def _count(results: Iterable[Result], verdict: Verdict) -> int:
-    return sum(r.verdict == verdict for r in results)
+def _named(results: Sequence[Result], what: str) -> str:
+    """How many rules these are and, of the first ones, which, on which table and how often they were broken: ``what``
+    with ``{rules}`` in it, a colon, then one rule after the other."""
+    rules = "rule" if len(results) == 1 else "rules"
+    said = [in_words(r) if r.verdict == "failed" else f"{r.rule} ({r.table}, {r.error})" for r in results[:SAID]]
+    more = [f"and {len(results) - SAID} more"] if len(results) > SAID else []
+    return f"{what.format(rules=f'{len(results)} {rules}')}: {'; '.join(said + more)}."
 
 
 def in_words(result: Result) -> str:

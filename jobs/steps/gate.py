@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from catalogue import db
 from jobs.delivery import STATES, Subject, may_move, never_announced, not_ready, require_act
-from jobs.errors import ConfigError, NotReady, QualityErrored, QualityRefused
+from jobs.errors import ConfigError, NotReady, QualityRefused
 from jobs.hub import Hub
 from jobs.lake import tables as lake
 from jobs.quality.judge import judge_all
 from jobs.quality.rules import load_rules
-from jobs.quality.verdict import Result, in_words, overall
+from jobs.quality.verdict import Result, in_words, overall, refuse
 from schemas.loader import load_source, omop_names
 
 Answer = dict[str, Any]
 DECISIONS = {"approve": "approved", "reject": "rejected"}
-SAID = 5
-"""So many rules are named in an error; the others are in the report."""
 
 
 def gate(hub: Hub, subject: Subject) -> Answer:
@@ -31,20 +28,15 @@ def gate(hub: Hub, subject: Subject) -> Answer:
     state = _state(hub, subject)
     if subject.delivery:
         require_act("gate", subject.delivery, state)
-    answer, failed = _judge(hub, subject)
-    if answer["verdict"] == "errored":
-        unjudged = [r for r in failed if r.verdict == "errored"]
-        raise QualityErrored(
-            _named(unjudged, f"{subject}: the gate could not judge {{rules}}"),
-            next_step=f"see {answer['report']}, repair the rule or the table, then run the gate again",
-        )
+    answer, results = _judge(hub, subject)
     if answer["verdict"] == "critical":
         _refuse(hub, subject, "quality")
-        critical = [r for r in failed if r.severity == "critical"]
-        raise QualityRefused(
-            _named(critical, f"{subject} is refused and readers see what they saw before; it fails {{rules}}"),
-            next_step=f"see {answer['report']}; the contributor sends a corrected version",
-        )
+    refuse(
+        str(subject),
+        results,
+        so="is refused and readers see what they saw before; it ",
+        see=f"see {answer['report']}",
+    )
     if answer["verdict"] == "warning" and state and "waiting" in STATES[state].targets:
         _record(hub, subject, "waiting", "quality")
     return answer
@@ -108,7 +100,7 @@ def _not_judged(subject: Subject) -> NotReady:
 
 
 def _judge(hub: Hub, subject: Subject) -> tuple[Answer, list[Result]]:
-    """Judges every table of a subject in one process and stores each result: the answer, and what did not hold."""
+    """Judges every table of a subject in one process and stores each result: the answer, and the results."""
     counts = db.get_counts(hub.engine, subject)
     names = _tables(subject)
     judged = judge_all({name: (load_rules(name), counts.get(name, {})) for name in names})
@@ -126,16 +118,7 @@ def _judge(hub: Hub, subject: Subject) -> tuple[Answer, list[Result]]:
     }
     if subject.delivery:
         answer["books"] = f"{hub.settings.steward_address}/en/deliveries/{subject}"
-    return _identity(subject) | answer, failed
-
-
-def _named(results: Sequence[Result], what: str) -> str:
-    """How many rules these are and, of the first ones, which, on which table and how often they were broken: ``what``
-    with ``{rules}`` in it, a colon, then one rule after the other."""
-    rules = "rule" if len(results) == 1 else "rules"
-    said = [in_words(r) if r.verdict == "failed" else f"{r.rule} ({r.table}, {r.error})" for r in results[:SAID]]
-    more = [f"and {len(results) - SAID} more"] if len(results) > SAID else []
-    return f"{what.format(rules=f'{len(results)} {rules}')}: {'; '.join(said + more)}."
+    return _identity(subject) | answer, results
 
 
 def _tables(subject: Subject) -> list[str]:

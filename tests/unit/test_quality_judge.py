@@ -177,12 +177,13 @@ def test_the_worst_decides(results: list[tuple[str, str]], expected: str) -> Non
     assert overall(found) == expected
 
 
-def test_refusals_name_the_rules_and_no_numbers_of_persons() -> None:
-    refuse("s", of(("warning", "failed")))
-    with pytest.raises(QualityRefused, match=r"1 critical rules failed \(R-1\)"):
-        refuse("s", of(("warning", "failed"), ("critical", "failed")))
-    with pytest.raises(QualityErrored, match="1 of 2 rules could not be judged"):
-        refuse("s", of(("critical", "failed"), ("info", "errored")))
+def test_a_refusal_names_the_rules_that_decided() -> None:
+    refuse("s", of(("warning", "failed")), see="see there")
+    with pytest.raises(QualityRefused, match=r"^s fails 1 rule: CODE is present: broken by 1 of 2") as refused:
+        refuse("s", of(("warning", "failed"), ("critical", "failed")), see="see there")
+    assert str(refused.value).endswith("Next: see there; the contributor sends a corrected version")
+    with pytest.raises(QualityErrored, match=r"^s: could not judge 1 rule: R-1"):
+        refuse("s", of(("critical", "failed"), ("info", "errored")), see="see there")
 
 
 def test_a_delivery_is_judged_in_one_call_without_the_network(monkeypatch: pytest.MonkeyPatch) -> None:

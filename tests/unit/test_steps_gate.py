@@ -10,6 +10,7 @@ from catalogue import db
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import ConfigError, NotReady, QualityErrored, QualityRefused
 from jobs.hub import Hub
+from jobs.quality import verdict
 from jobs.quality.rules import load_rules
 from jobs.settings import Settings
 from jobs.steps import gate
@@ -82,7 +83,7 @@ def test_a_refused_build_says_the_same_in_the_same_words(hub: Hub) -> None:
 
 
 def test_many_rules_are_counted_and_the_first_are_named(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "SAID", 3)
+    monkeypatch.setattr(verdict, "SAID", 3)
     tables = load_source("ville").tables
     broken = [
         r.id for t in tables for r in load_rules(f"ville/{t}") if r.severity == "critical" and r.allowed_rate < 0.4
@@ -90,7 +91,7 @@ def test_many_rules_are_counted_and_the_first_are_named(hub: Hub, monkeypatch: p
     with pytest.raises(QualityRefused) as refused:
         gate.gate(hub, staged(hub, broken))
     assert f"it fails {len(broken)} rules: " in str(refused.value)
-    assert f"; and {len(broken) - gate.SAID} more." in str(refused.value)
+    assert f"; and {len(broken) - verdict.SAID} more." in str(refused.value)
 
 
 def test_a_rule_that_was_not_counted_is_named_and_refuses_without_a_verdict_on_the_data(hub: Hub) -> None:
