@@ -118,7 +118,8 @@ def _watch(settings: Settings, display: Display, minutes: float) -> int:
         if broken := client.import_errors():
             raise HubError(f"Airflow could not read {', '.join(broken)}.")
         watcher = Watcher(settings, engine, client)
-        sight = _until_complete(watcher, expected, display.show, time.monotonic() + 60 * minutes)
+        upkeep = servers.Upkeep(settings, display.say)
+        sight = _until_complete(watcher, expected, display.show, upkeep, time.monotonic() + 60 * minutes)
         verdicts = {r["subject"]: r["verdict"] for r in db.list_quality_runs(engine, latest=True)}
         display.books(sight, expected, verdicts)
         if release := db.current_release(engine):
@@ -135,9 +136,12 @@ def _watch(settings: Settings, display: Display, minutes: float) -> int:
     return 1 if wrong else 0
 
 
-def _until_complete(watcher: Watcher, expected: list[Record], show: Callable[[Sight], None], until: float) -> Sight:
+def _until_complete(
+    watcher: Watcher, expected: list[Record], show: Callable[[Sight], None], upkeep: servers.Upkeep, until: float
+) -> Sight:
     """Looks until all is as it should be, or nothing more will come, or time is over. The last sight."""
     while True:
+        upkeep.look()
         sight = watcher.look()
         show(sight)
         if sight.complete(expected) or watcher.stuck() or time.monotonic() > until:

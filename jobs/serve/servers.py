@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -179,20 +180,45 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
+@dataclass
+class Upkeep:
+    """Starts again what ended by itself, and a Spark server that does not answer."""
+
+    settings: Settings
+    tell: Tell
+    asked: float = field(default_factory=time.monotonic)
+    """When the Spark server was asked last."""
+    silences: int = 0
+    fault: str = ""
+    """What kept the last look from starting something; it is told once."""
+
+    def look(self) -> None:
+        """Looks once. What cannot be started now is tried again by the next look."""
+        try:
+            for server in servers(self.settings):
+                if not processes.running(server.pid_file(self.settings)):
+                    log = server.log_file(self.settings)
+                    self.tell(f"{server.name} ended; it is started again (its log: {log})")
+                    processes.stop([server.pid_file(self.settings)])
+                    processes.start(server, self.settings)
+            late = time.monotonic() - self.asked > ASK_SPARK
+            if not self.settings.spark_remote and (late or not spark.running(self.settings)):
+                self.asked = time.monotonic()
+                self.silences = keep_spark(self.settings, self.silences, self.tell)
+            self.fault = ""
+        except HubError as error:
+            if str(error) != self.fault:
+                self.tell(f"{error} It is tried again.")
+            self.fault = str(error)
+
+
 def serve(settings: Settings, tell: Tell, every: float = 5.0) -> None:
-    """Returns at Ctrl-C. Until then starts again what ends by itself, and a Spark server that does not answer."""
-    asked, silences = time.monotonic(), 0
+    """Returns at Ctrl-C. Until then keeps everything running."""
+    upkeep = Upkeep(settings, tell)
     try:
         while True:
             time.sleep(every)
-            for server in servers(settings):
-                if not processes.running(server.pid_file(settings)):
-                    tell(f"{server.name} ended; it is started again (its log: {server.log_file(settings)})")
-                    processes.stop([server.pid_file(settings)])
-                    processes.start(server, settings)
-            if not settings.spark_remote and (not spark.running(settings) or time.monotonic() - asked > ASK_SPARK):
-                silences = keep_spark(settings, silences, tell)
-                asked = time.monotonic()
+            upkeep.look()
     except KeyboardInterrupt:
         tell("")
 

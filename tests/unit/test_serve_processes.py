@@ -92,6 +92,20 @@ def test_a_hub_that_is_kept_up_is_ended_with_its_keeper(settings: Settings) -> N
     servers.end(settings)  # nothing is left to end
 
 
+def test_what_cannot_be_started_now_is_tried_again_and_told_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub whose Spark server ended and whose keys are out of reach."""
+    monkeypatch.setattr(servers, "servers", lambda _: [])
+    said: list[str] = []
+    upkeep = servers.Upkeep(settings, said.append)
+    upkeep.look()
+    upkeep.look()
+    assert [line for line in said if "Next:" in line] == said[1:2]
+    assert "It is tried again." in said[1]
+    assert said[0] == said[2]  # it was tried
+
+
 def until(holds: Callable[[], bool], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not holds():
