@@ -20,6 +20,8 @@ from schemas.loader import Column, Table, load_omop, load_source, load_tables, o
 from schemas.values import EARLIEST, LATEST
 
 PICTURE = "pictures/rooms.svg"
+ENDS = {"critical": "refused", "warning": "a steward is asked", "info": "noted"}
+"""What a rule's severity means for the delivery."""
 MADE = "<!-- Written from the code by `hub docs`: change the code, not this page. -->\n"
 
 
@@ -34,6 +36,7 @@ def pages() -> dict[str, str]:
         of_source = {table: of_table for table, of_table in rules.items() if table.split("/")[0] == name}
         made[f"reference/rules/{name}.md"] = rules_page(name, of_source)
     made["reference/rules/kinds.md"] = kinds_page()
+    made["reference/rules/sources.md"] = sources_page(rules)
     made["reference/settings.md"] = settings_page()
     made["reference/states.md"] = states_page()
     made["reference/errors.md"] = errors_page()
@@ -152,6 +155,22 @@ def _bounds(column: Column) -> str:
         late[column.not_after] if column.not_after else "",
     ]
     return " ".join(filter(None, limits))
+
+
+def sources_page(rules: Mapping[str, Sequence[Rule]]) -> str:
+    """Every source with its contract and rules, and what each asks of a delivery's month."""
+    lines = ["# Sources", "", "Contract and rules of each source, and of OMOP.", ""]
+    titles = {**{name: load_source(name).title.en for name in source_names()}, "omop": "OMOP CDM 5.4"}
+    links = ((f"`{n}`", title, f"[contract](../contracts/{n}.md), [rules]({n}.md)") for n, title in titles.items())
+    lines += _table(("source", "", ""), links)
+    lines += ["", "## The month of a delivery", ""]
+    lines += ["A delivery replaces its month whole. The rules `in_period` ask whether it is of that month.", ""]
+    asked = [r for table in sorted(rules) for r in rules[table] if r.kind == "in_period"]
+    lines += _table(
+        ("table", "rule", "a good row, and why", "when more than is tolerated break it", "tolerated"),
+        ((f"`{r.table}`", f"`{r.id}`", (r.claim("en"), r.why.en), ENDS[r.severity], _tolerated(r)) for r in asked),
+    )
+    return _text(lines)
 
 
 def rules_page(name: str, rules: Mapping[str, Sequence[Rule]]) -> str:
