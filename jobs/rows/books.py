@@ -46,6 +46,14 @@ def books_of(files: Iterable[Mapping[str, Any]], states: StateCounts, reasons: R
     return books
 
 
+def whole_book(table: str, file: str, rows: int, where: str) -> Book:
+    """The book of a file whose rows all went to one place: ``DUPLICATE``, or the quarantine for a reason."""
+    is_copy = where == DUPLICATE
+    received = {"table": table, "file": file, "rows": rows, "malformed": 0}
+    states = {(file, state): rows if is_copy and state == DUPLICATE else 0 for state in STATES}
+    return books_of([received], states, {} if is_copy else {(file, where): rows})[0]
+
+
 def totals_of(books: Iterable[Book]) -> dict[str, int]:
     """Rows of some books together: ``rows_in`` and, by state, what became of them."""
     books = list(books)

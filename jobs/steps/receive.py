@@ -15,6 +15,7 @@ from jobs.intake.arrivals import arrivals
 from jobs.intake.connectors import FolderOutbox
 from jobs.intake.manifest import declared, read_content
 from jobs.intake.pull import Progress, PullReport, pull
+from jobs.rows.books import DUPLICATE, Book, whole_book
 from schemas.loader import source_names
 
 Answer = dict[str, Any]
@@ -148,7 +149,7 @@ def receive(hub: Hub, delivery: DeliveryId, *, again: bool = False, progress: Pr
     if not again and (same := db.same_content(
         hub.engine, delivery.source, delivery.period, [f.sha256 for f in report.files]
     )):  # fmt: skip
-        db.set_books(hub.engine, delivery, _all_rows(hub, delivery, "rows_duplicate"))
+        db.set_books(hub.engine, delivery, _all_rows(hub, delivery, DUPLICATE))
         db.record_event(hub.engine, delivery, "duplicate", reason=same, run=hub.run)
         shutil.rmtree(delivery.under(hub.settings.landing), ignore_errors=True)
         return _answer(delivery, "duplicate", "stop")
@@ -205,26 +206,14 @@ def reject(hub: Hub, delivery: DeliveryId, error: HubError) -> None:
     db.record_event(hub.engine, delivery, "rejected", reason=error.reason, run=hub.run, detail=said)
 
 
-def _all_rows(hub: Hub, delivery: DeliveryId, where: str) -> list[Answer]:
+def _all_rows(hub: Hub, delivery: DeliveryId, where: str) -> list[Book]:
     """Books in which every declared row went to one place. A manifest may name a file twice: its rows are added up."""
     known = db.get_delivery(hub.engine, delivery)
     rows: dict[tuple[str, str], int] = {}
     for file in known["files"] if known else []:
         of = file["table"], file["name"]
         rows[of] = rows.get(of, 0) + file["rows"]
-    duplicates = where == "rows_duplicate"
-    return [
-        {
-            "table": table,
-            "file": name,
-            "rows_in": count,
-            "rows_published": 0,
-            "rows_duplicate": count if duplicates else 0,
-            "rows_settled": 0,
-            "rows_quarantined": {} if duplicates else {where: count},
-        }
-        for (table, name), count in rows.items()
-    ]
+    return [whole_book(table, name, count, where) for (table, name), count in rows.items()]
 
 
 def _answer(delivery: DeliveryId, state: str, following: str) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, SETTLED, STATES, books_of, totals_of
+from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, SETTLED, STATES, books_of, totals_of, whole_book
 
 FILES = [
     {"table": "line", "file": "A.csv", "rows": 10, "malformed": 2},
@@ -34,3 +34,12 @@ def test_lines_that_never_became_rows_count_as_quarantined_in_the_shares_of_a_ta
 def test_a_table_without_files_has_no_books() -> None:
     assert books_of([], {}, {}) == []
     assert totals_of([]) == {"rows_in": 0, KEPT: 0, QUARANTINED: 0, DUPLICATE: 0, SETTLED: 0}
+
+
+def test_a_delivery_that_is_refused_or_a_copy_has_books_too() -> None:
+    refused = whole_book("er_prs_f", "A.csv", 5, "missing_column")
+    copy = whole_book("er_prs_f", "A.csv", 5, DUPLICATE)
+    assert totals_of([refused]) == {"rows_in": 5, KEPT: 0, QUARANTINED: 5, DUPLICATE: 0, SETTLED: 0}
+    assert refused["rows_quarantined"] == {"missing_column": 5}
+    assert totals_of([copy]) == {"rows_in": 5, KEPT: 0, QUARANTINED: 0, DUPLICATE: 5, SETTLED: 0}
+    assert copy["rows_quarantined"] == {}
