@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same data.")]
+Tell = Callable[[str], None]
 Json = Annotated[bool, typer.Option("--json", help=show.JSON_HELP)]
 
 
@@ -43,15 +44,10 @@ def ingest(
     from bench import ingest as bench
     from bench import report
 
-    tell = _clock()
-    for size in _numbers(rows):
-        if not again and (file := report.file_of("ingest", size)):
-            tell(f"{size:,} lines have figures: {file}")
-            continue
-        figures = bench.run(home.settings(), size, rounds, seed, plain=plain, tell=tell)
-        path = report.save("ingest", size, figures)
-        tell(f"{size:,} lines: written to {path}")
-        _show(report.ingest(figures), figures, as_json=json)
+    def run(size: int, tell: Tell) -> dict[str, Any]:
+        return bench.run(home.settings(), size, rounds, seed, plain=plain, tell=tell)
+
+    _measure("ingest", rows, "lines", run, report.ingest, again=again, as_json=json)
 
 
 @app.command()
@@ -71,18 +67,38 @@ def pipeline(
     """
     _begin()
     from bench import pipeline as bench
-    from bench import report
     from bench.report_pipeline import pipeline as words
 
+    def run(size: int, tell: Tell) -> dict[str, Any]:
+        return bench.run(home.settings(), size, seed, by_airflow=airflow, minutes=minutes, tell=tell)
+
+    _measure("pipeline", persons, "persons", run, words, again=again, as_json=json)
+
+
+def _measure(
+    kind: str,
+    sizes: str,
+    unit: str,
+    run: Callable[[int, Tell], dict[str, Any]],
+    words: Callable[[dict[str, Any]], list[str]],
+    *,
+    again: bool,
+    as_json: bool,
+) -> None:
+    """Measures the ``sizes`` that have no figures yet, or all of them ``again``; saves and prints their figures."""
+    from bench import report
+
     tell = _clock()
-    for size in _numbers(persons):
-        if not again and (file := report.file_of("pipeline", size)):
-            tell(f"{size:,} persons have figures: {file}")
+    for size in _numbers(sizes):
+        if not again and (file := report.file_of(kind, size)):
+            tell(f"{size:,} {unit} have figures: {file}")
             continue
-        figures = bench.run(home.settings(), size, seed, by_airflow=airflow, minutes=minutes, tell=tell)
-        path = report.save("pipeline", size, figures)
-        tell(f"{size:,} persons: written to {path}")
-        _show(words(figures), figures, as_json=json)
+        figures = run(size, tell)
+        tell(f"{size:,} {unit}: written to {report.save(kind, size, figures)}")
+        if as_json:
+            show.line(figures)
+        else:
+            typer.echo("\n\n".join(words(figures)))
 
 
 def _begin() -> None:
@@ -102,20 +118,13 @@ def _numbers(text: str) -> list[int]:
     return sizes
 
 
-def _clock() -> Callable[[str], None]:
+def _clock() -> Tell:
     begin = time.monotonic()
 
     def tell(text: str) -> None:
         show.say(f"{time.monotonic() - begin:6.0f} s  {text}")
 
     return tell
-
-
-def _show(parts: list[str], figures: object, *, as_json: bool) -> None:
-    if as_json:
-        show.line(figures)
-    else:
-        typer.echo("\n\n".join(parts))
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def to_app(places: Callable[[str], Places]) -> typer.Typer:
         dry_run: DryRun = False,
         json: Json = False,
     ) -> None:
-        """Replace the NIRs of an export by stage-1 pseudonyms and put the delivery out."""
+        """Replace the NIRs of an export by stage-1 pseudonyms and deliver it."""
         with no_traceback(), bars() as progress:
             delivery = DeliveryId(source, period, version)
             default = places(source)
