@@ -16,7 +16,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from catalogue import db
-from tests.unit.test_records import RecordsSuite
+from tests.unit.test_records_deliveries import DeliveriesSuite
+from tests.unit.test_records_engine import EngineSuite
+from tests.unit.test_records_figures import FiguresSuite
+from tests.unit.test_records_holdings import HoldingsSuite
+from tests.unit.test_records_quality import QualitySuite
+from tests.unit.test_records_releases import ReleasesSuite
 
 
 def _programs() -> Path | None:
@@ -105,7 +110,7 @@ def _execute(url: str, statement: str) -> None:
     engine.dispose()
 
 
-class TestPostgres(RecordsSuite):
+class TestPostgres(DeliveriesSuite, QualitySuite, HoldingsSuite, ReleasesSuite, FiguresSuite, EngineSuite):
     @pytest.fixture
     def engine(self, cluster: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
         name = f"hub_{abs(hash(request.node.nodeid))}"

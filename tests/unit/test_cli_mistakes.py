@@ -10,7 +10,7 @@ from jobs.cli import app
 from jobs.delivery import STATES
 from jobs.errors import ConfigError, HubError, NotReady
 from jobs.settings import Settings
-from tests.unit.test_records import shortest_ways
+from tests.unit.records_kit import shortest_ways
 
 SAID = ["--who", "a steward", "--reason", "known"]
 NEW, PULLED, STAGED, PUBLISHED = "ville/2024-01/v1", "ville/2024-02/v1", "ville/2024-03/v1", "ville/2024-04/v1"
