@@ -97,7 +97,8 @@ def test_filters_that_match_nothing_are_told_from_an_empty_hub(hub: Settings) ->
     db.announce(engine, D, {"files": []}, "a")
     engine.dispose()
     said = f"No delivery of ville for 2024-03 in {hub.root}: `hub delivery list` shows all.\n"
-    assert ask("delivery", "list", "--source", "ville", "--period", "2024-03").stderr == said
+    asked = ask("delivery", "list", "--source", "ville", "--period", "2024-03", "--on", "2024-04-01")  # not due yet
+    assert asked.stderr == said
     assert ask("delivery", "list", "--state", "staged").stderr.startswith("No delivery in state staged in")
     assert json.loads(ask("delivery", "list", "--state", "announced", "--json").stdout)[0]["id"] == D
     columns, row = ask("delivery", "list").stdout.splitlines()[:2]
