@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from dags.lib.arrivals import AnnounceOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+
+from dags.lib.arrivals import AnnounceOperator, run_of
 from dags.lib.assets import ARRIVED, DOORBELL, SOURCES
 from dags.lib.defaults import Priority, Tag, hub_dag
 
-DOC = """Announces complete deliveries in the contributors' outboxes.
+DOC = """Announces complete deliveries in the contributors' outboxes, and starts a run for each.
 
-**Makes** one partition (the month) of `arrived/<source>` per delivery announced; it starts `ingest_<source>`.
+**Makes** one partition (the month) of `arrived/<source>` per delivery announced, and one run of `ingest_<source>`. The
+month and the version begin the run's id: `2024-03__v1__...`.
 Of several versions of one month it announces the lowest one that is not finished; the next follows when that one is.
 
 **Input** the folders `outboxes/<source>/<period>/v<n>/` whose files are all there, and what the hub already knows. A
 source that delivers to another folder has a connection `outbox_<source>` of the type File (path) that names the folder
-above `<source>/`. A watcher looks every 2 seconds, without a worker, and rings; the task reads the folders, so
+above `<source>/`. A watcher looks every 2 seconds, without a worker, and rings; the tasks read the folders, so
 no ring is one delivery.
 
-**When red** read the task's log. The hub database or the outboxes did not answer: clear the task once they do, or wait,
-the bell rings again after a minute. A delivery that was announced without a run: trigger `ingest_<source>` with its
-month as partition key.
+**When red** read the task's log, then clear the task: a run that was started already is not started again (pink).
+- `announce`: the hub database or the outboxes did not answer. Clear it once they do; of what was not announced yet the
+  bell rings again after a minute;
+- `start`: Airflow could not start the run, for example because `ingest.py` has an import error.
+
+A delivery that was announced by a command in a shell has no run: trigger `ingest_<source>` with its month.
 
 **Not to use** for asking for a month again: trigger `ingest_<source>`.
 
@@ -26,10 +32,18 @@ month as partition key.
 """
 
 with hub_dag("arrivals", doc=DOC, tags=[Tag.ARRIVAL], schedule=[DOORBELL], max_active_runs=1):
-    AnnounceOperator(
+    announce = AnnounceOperator(
         task_id="announce",
         argv=["delivery", "announce"],
         outboxes_of=SOURCES,
         arrived=ARRIVED,
+        inlets=[DOORBELL],
         priority_weight=Priority.ANNOUNCE,
     )
+    TriggerDagRunOperator.partial(
+        task_id="start",
+        logical_date=None,
+        skip_when_already_exists=True,
+        map_index_template="{{ task.trigger_dag_id }} {{ task.trigger_run_id.rpartition('__')[0] }}",
+        priority_weight=Priority.ANNOUNCE,
+    ).expand_kwargs(announce.output.map(run_of))

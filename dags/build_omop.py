@@ -79,6 +79,7 @@ with hub_dag(
         task_id="describe",
         argv=["catalogue", "describe", RELEASE],
         asset=CATALOGUE,
+        inlets=[OMOP],
         priority_weight=Priority.PUBLISH,
     )
     build >> gate >> [question, release]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, PartitionedAssetTimetable
+from airflow.sdk import DAG, PartitionedAtRuntime
 
 from dags.lib.assets import ARRIVED, SOURCE, SOURCES, writer
 from dags.lib.defaults import AGAIN, Priority, Tag, again_param, hub_dag, month_param
@@ -16,6 +16,7 @@ DOC = """Takes in one month of {source}, from the outbox to the lake.
 **Makes** the month of `source/{source}` in the lake, replaced whole or left as it was. `build_omop` follows.
 
 **Input** the oldest announced delivery of the month (the partition key, or `month` in the form) that is not finished.
+`arrivals` starts a run for each delivery that it announces; the month and the version begin the run's id.
 Nothing of the month is in the outbox, or files of it are missing: `pull` is skipped with all that follows, its log says
 what is missing, and the run is green. So it is when the month is finished, or when what was delivered is a duplicate or
 older than what is published; then `pull` is green.
@@ -48,7 +49,7 @@ def ingest(source: str) -> DAG:
         f"ingest_{source}",
         doc=DOC.format(source=source),
         tags=[Tag.INGEST, Tag.STEWARD],
-        schedule=PartitionedAssetTimetable(assets=ARRIVED[source]),
+        schedule=PartitionedAtRuntime(),
         max_active_runs=16,
         params={"month": month_param(), "again": again_param("Take the month in again although it is finished.")},
     )
@@ -57,6 +58,7 @@ def ingest(source: str) -> DAG:
             task_id="pull",
             argv=["delivery", "pull", "--source", source, "--period", MONTH, AGAIN],
             outboxes_of=[source],
+            inlets=[ARRIVED[source]],
             skip_on_exit_code=Incomplete.exit_code,
             by="next",
             to={"stage": "stage", "stop": None},
@@ -82,6 +84,7 @@ def ingest(source: str) -> DAG:
             task_id="publish",
             argv=["delivery", "publish", DELIVERY],
             asset=SOURCE[source],
+            inlets=[ARRIVED[source]],
             pool=writer(source),
             trigger_rule="none_failed_min_one_success",
             priority_weight=Priority.PUBLISH,

@@ -4,7 +4,6 @@ from catalogue.db.builds import build_losses, filter_books
 from catalogue.db.decisions import list_decisions, record_decision
 from catalogue.db.deliveries import (
     announce,
-    delivery_of_run,
     delivery_state,
     get_delivery,
     list_deliveries,
@@ -48,6 +47,7 @@ from catalogue.db.releases import (
     set_build_detail,
     start_build,
 )
+from catalogue.db.runs import announced_in, delivery_of_run
 
 __all__ = [
     "Duties",
@@ -56,6 +56,7 @@ __all__ = [
     "add_quality_run",
     "add_release",
     "announce",
+    "announced_in",
     "build_deliveries",
     "build_detail",
     "build_losses",

@@ -18,8 +18,11 @@ from jobs.errors import ContractRefused, UnexpectedState
 Record = dict[str, Any]
 
 
-def announce(engine: Engine, delivery: DeliveryId | str, manifest: Mapping[str, Any], sha256: str) -> bool:
+def announce(
+    engine: Engine, delivery: DeliveryId | str, manifest: Mapping[str, Any], sha256: str, *, run: str | None = None
+) -> bool:
     """Record that a contributor announces a delivery by this manifest. True when it is new or was replaced.
+    ``run`` is the Airflow run.
 
     The same manifest again changes nothing. Another manifest under the same id is accepted while nothing of the
     delivery is in the hub; after that it raises ``ContractRefused``. Raises ``ConfigError`` for what is not the name of
@@ -50,7 +53,7 @@ def announce(engine: Engine, delivery: DeliveryId | str, manifest: Mapping[str, 
         row.files.clear()
         session.flush()
         row.files.extend(_files(manifest.get("files")))
-        session.add(Event(delivery_id=row.id, at=now(), state=FIRST))
+        session.add(Event(delivery_id=row.id, at=now(), state=FIRST, run=run))
         return True
 
 
@@ -111,12 +114,6 @@ def record_event(
             )
         )
         return True
-
-
-def delivery_of_run(engine: Engine, run: str) -> str | None:
-    """The delivery that an Airflow run works on; None when it has said nothing of one yet."""
-    with reading(engine) as session:
-        return session.scalar(select(Event.delivery_id).where(Event.run == run).limit(1))
 
 
 def delivery_state(engine: Engine, delivery_id: object) -> str | None:

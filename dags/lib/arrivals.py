@@ -1,4 +1,4 @@
-"""Turns announced deliveries into partitions of assets."""
+"""Turns announced deliveries into partitions of assets, and into runs that take them in."""
 
 from __future__ import annotations
 
@@ -19,8 +19,22 @@ def months(announced: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     return {source: sorted(periods) for source, periods in sorted(found.items())}
 
 
+def run_of(announced: Mapping[str, Any]) -> dict[str, Any]:
+    """The run that takes in an announced delivery, as ``TriggerDagRunOperator`` is told it.
+
+    The same announcement makes the same id, so it starts no second run. The month is in ``conf``: a task cannot give a
+    run a partition key.
+    """
+    return {
+        "trigger_dag_id": f"ingest_{announced['source']}",
+        "trigger_run_id": f"{announced['period']}__v{announced['version']}__{announced['at']}",
+        "conf": {"month": announced["period"]},
+    }
+
+
 class AnnounceOperator(JobOperator):
-    """Runs ``hub delivery announce`` and adds each month announced to the source's asset."""
+    """Runs ``hub delivery announce`` and adds each month announced to the source's asset. Returns the deliveries that
+    have an ingest DAG: ``source, period, version, at``."""
 
     def __init__(self, *, arrived: Mapping[str, Asset], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -28,8 +42,8 @@ class AnnounceOperator(JobOperator):
         self.outlets = list(arrived.values())
 
     def work(self, context: Context) -> Any:
-        announced = self.run_command(context) or []
-        by_source = months(announced if isinstance(announced, list) else [announced])
+        announced = [delivery for delivery in self.run_command(context) or [] if isinstance(delivery, dict)]
+        by_source = months(announced)
         for source in sorted(by_source.keys() - self.arrived.keys()):
             waiting = ", ".join(by_source.pop(source))
             self.log.warning("%s has no ingest DAG, %s waits. Next: look for its contract.", source, waiting)
@@ -37,4 +51,4 @@ class AnnounceOperator(JobOperator):
             context["outlet_events"][self.arrived[source]].add_partitions(periods)
         # an outlet without a partition would be an event that nobody can place
         self.outlets = [self.arrived[source] for source in by_source]
-        return announced
+        return [delivery for delivery in announced if delivery["source"] in self.arrived]

@@ -171,9 +171,11 @@ def _require_announced(delivery: str) -> None:
 @app.command()
 def announce() -> None:
     """Look into the outboxes and record what is complete; say what was seen and not taken, and why."""
-    from jobs.steps.receive import announce as step
+    from jobs.steps import receive
 
-    show.line(step(home.hub(), tell=show.say))
+    hub = home.hub()
+    found = receive.announce_in_run(hub, hub.run, show.say) if hub.run else receive.announce(hub, tell=show.say)
+    show.line(found)
 
 
 @app.command()

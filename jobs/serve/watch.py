@@ -79,6 +79,11 @@ class Sight:
         return faults
 
 
+def month_of(run: Mapping[str, Any]) -> str:
+    """The month that a run takes in: its partition key, or what it was told; empty when it has none."""
+    return str(run["partition_key"] or (run["conf"] or {}).get("month") or "")
+
+
 class Watcher:
     """Looks at one hub, as the user ``reader`` of its Airflow."""
 
@@ -117,7 +122,7 @@ class Watcher:
         tasks = self.client.tasks(states=(*AT_WORK, "awaiting_input"))
         if any((t["dag_id"], t["dag_run_id"]) not in self._months for t in tasks):
             for run in self.client.runs():
-                self._months[run["dag_id"], run["dag_run_id"]] = str(run["partition_key"] or "")
+                self._months[run["dag_id"], run["dag_run_id"]] = month_of(run)
         return [
             {
                 "dag_id": t["dag_id"],

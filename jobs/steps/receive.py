@@ -62,6 +62,13 @@ def announce(
     return announced
 
 
+def announce_in_run(hub: Hub, run: str, tell: Callable[[str], None] = lambda _: None) -> list[Answer]:
+    """Announces, in an Airflow run, and returns what this run announced and nobody has taken in yet: ``source, period,
+    version, at``. So a second try, after one that ended before it could answer, says again what is to be started."""
+    announce(hub, tell=tell)
+    return [known | {"at": known["at"].isoformat()} for known in db.announced_in(hub.engine, run)]
+
+
 def _to_look_at(
     there: Iterable[DeliveryId], states: Mapping[str, str], tell: Callable[[str], None]
 ) -> Iterator[DeliveryId]:
@@ -106,7 +113,8 @@ def _record_manifest(hub: Hub, delivery: DeliveryId) -> bool:
         content = read_content(outbox_of(hub), delivery)
     except (ContractRefused, Incomplete):
         content = b""
-    return db.announce(hub.engine, delivery, declared(content), hashlib.sha256(content).hexdigest())
+    sha256 = hashlib.sha256(content).hexdigest()
+    return db.announce(hub.engine, delivery, declared(content), sha256, run=hub.run)
 
 
 def choose(hub: Hub, source: str, period: str) -> DeliveryId:

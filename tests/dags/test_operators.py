@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from structlog.testing import capture_logs
 
 from dags.lib import operators
-from dags.lib.arrivals import AnnounceOperator, months
+from dags.lib.arrivals import AnnounceOperator, months, run_of
 from dags.lib.defaults import MONTH
 from dags.lib.failures import POLICY, JobKilled, failure, lines_of
 from dags.lib.gates import GateOperator
@@ -175,6 +175,19 @@ def test_months_are_announced_once_per_source() -> None:
     assert months([]) == {}
 
 
+def test_the_run_of_a_delivery_says_its_month_and_version_and_is_the_same_again() -> None:
+    announced = {"source": "dcir", "period": "2024-03", "version": 2, "at": "2024-04-02T08:00:00.000001+00:00"}
+    run = run_of(announced)
+    assert run == {
+        "trigger_dag_id": "ingest_dcir",
+        "trigger_run_id": "2024-03__v2__2024-04-02T08:00:00.000001+00:00",
+        "conf": {"month": "2024-03"},
+    }
+    assert run_of(dict(announced)) == run
+    # what Airflow takes for an id, by its default
+    assert re.fullmatch(r"[A-Za-z0-9_.~:+-]+", run["trigger_run_id"])
+
+
 @pytest.mark.parametrize(("text", "good"), [("2024-03", True), ("2024-13", False), ("24-03", False), ("2024-3", False)])
 def test_the_form_takes_months_only(text: str, good: bool) -> None:
     assert bool(re.fullmatch(MONTH, text)) is good
@@ -251,7 +264,7 @@ def test_a_source_that_has_no_dag_is_said_and_the_others_go_on(command: Any) -> 
     events = Events()
     context: Any = {"ti": SimpleNamespace(dag_id="arrivals", run_id="r"), "outlet_events": events}
     with capture_logs() as log:
-        assert task.execute(context) == announced
+        assert task.execute(context) == announced[:1]
     assert {asset.name: event.months for asset, event in events.items()} == {"arrived/dcir": ["2024-03"]}
     assert [a.name for a in task.outlets] == ["arrived/dcir"]
     assert said_in(log) == [("warning", "had has no ingest DAG, 2024-03 waits. Next: look for its contract.")]

@@ -33,7 +33,7 @@ record_decision -> release
 release -> describe
 """
 WITHDRAW = "\n".join(f"check -> withdraw_{s}" for s in sorted(source_names()))
-EDGES = {"arrivals": "", "lateness": "", "build_omop": BUILD, "withdraw_delivery": WITHDRAW} | {
+EDGES = {"arrivals": "announce -> start", "lateness": "", "build_omop": BUILD, "withdraw_delivery": WITHDRAW} | {
     f"ingest_{s}": INGEST for s in source_names()
 }
 
@@ -145,10 +145,34 @@ def test_a_withdrawal_asks_for_a_delivery_and_a_reason_and_tells_the_source(bag:
 
 
 @pytest.mark.parametrize("source", source_names())
-def test_a_delivery_that_arrived_starts_its_source(bag: DagBag, source: str) -> None:
+def test_only_arrivals_or_a_person_starts_a_source(bag: DagBag, source: str) -> None:
     timetable = bag.dags[f"ingest_{source}"].timetable
-    assert assets_of(timetable) == [f"arrived/{source}"]
-    assert timetable.default_partition_mapper.to_downstream("2024-03") == "2024-03"
+    assert timetable.can_be_scheduled is False
+    assert timetable.partitioned_at_runtime, "a person may give the month as a partition key"
+
+
+def test_what_is_announced_is_started_once_and_without_a_date(bag: DagBag) -> None:
+    from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+
+    start = bag.dags["arrivals"].get_task("start")
+    assert issubclass(start.operator_class, TriggerDagRunOperator)
+    assert start.partial_kwargs["skip_when_already_exists"] is True
+    assert start.partial_kwargs["logical_date"] is None, "two runs of one DAG may begin in the same instant"
+    assert not start.partial_kwargs.get("reset_dag_run")
+
+
+def test_the_lineage_has_no_gap_from_the_outboxes_to_the_catalogue(bag: DagBag) -> None:
+    """Airflow's graph of an asset follows the inlets and outlets of one task at a time."""
+    leads: dict[str, set[str]] = {}
+    for dag in bag.dags.values():
+        for task in dag.tasks:
+            for inlet in task.inlets:
+                leads.setdefault(inlet.name, set()).update(outlet.name for outlet in task.outlets)
+    assert leads["outboxes"] == {f"arrived/{s}" for s in source_names()}
+    for source in source_names():
+        assert leads[f"arrived/{source}"] == {f"source/{source}"}
+        assert leads[f"source/{source}"] == {"omop"}
+    assert leads["omop"] == {"catalogue"}
 
 
 def test_the_outboxes_are_watched(bag: DagBag) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -27,6 +28,7 @@ from jobs.delivery import DeliveryId
 from jobs.errors import HubError
 from jobs.serve import airflow, processes, servers
 from jobs.serve.rest import AirflowClient
+from jobs.serve.watch import month_of
 from jobs.settings import CHECKOUT, FILE, Settings
 from schemas.loader import load_source
 from tests.conftest import free_port
@@ -77,7 +79,7 @@ class Live:
 
     def run(self, source: str, month: str) -> dict[str, Any] | None:
         """The last run of a source's month."""
-        return next((r for r in self.admin.runs(f"ingest_{source}") if r["partition_key"] == month), None)
+        return next((r for r in self.admin.runs(f"ingest_{source}") if month_of(r) == month), None)
 
     def finished(self, source: str, month: str) -> dict[str, Any]:
         """That run when it has ended, with the states of its ``tasks``."""
@@ -176,6 +178,27 @@ def test_a_burst_is_announced_whole_one_version_of_a_month_at_a_time(live: Live)
     assert live.admin.import_errors() == []
 
 
+def test_the_id_of_a_run_begins_with_its_month_and_version(live: Live) -> None:
+    def ids() -> list[str]:
+        return [r["dag_run_id"] for s in ("dcir", "pmsi_mco", "ville") for r in live.admin.runs(f"ingest_{s}")]
+
+    # the second version of ville's February follows by itself
+    until(lambda: any(name.startswith("2024-02__v2__") for name in ids()), "the run of every delivery", 2 * SECONDS)
+    heads = sorted(name.rpartition("__")[0] for name in ids())
+    expected = ["2024-01__v1"] * 3 + ["2024-02__v1"] * 3 + ["2024-02__v2", "2024-03__v1", "2024-04__v1"]
+    assert heads == sorted(expected), "one run for each delivery"
+
+
+def test_announcing_again_starts_nothing_twice(live: Live) -> None:
+    before = {s: len(live.admin.runs(f"ingest_{s}")) for s in ("dcir", "pmsi_mco", "ville")}
+    first = min(live.admin.runs("arrivals"), key=lambda r: str(r["run_after"]))
+    live.admin.request(
+        "POST", f"/dags/arrivals/dagRuns/{quote(first['dag_run_id'], safe='')}/clear", json={"dry_run": False}
+    )
+    assert until(lambda: ended(live, "arrivals", first["dag_run_id"]), "the cleared run") == "success"
+    assert {s: len(live.admin.runs(f"ingest_{s}")) for s in before} == before
+
+
 def test_a_clean_delivery_is_published_built_released_and_described(live: Live) -> None:
     run = live.finished("dcir", "2024-01")
     assert run["state"] == "success"
@@ -271,7 +294,7 @@ def test_a_server_that_is_away_is_tried_again_a_broken_contract_is_not(live: Liv
 
     live.deliver("pmsi_mco/2024-03/v1", exit="18")
     until(lambda: tries("pmsi_mco", "2024-03") >= 2, "the second try")
-    runs = [r for r in live.admin.runs("ingest_ville") if r["partition_key"] == "2024-02"]
+    runs = [r for r in live.admin.runs("ingest_ville") if month_of(r) == "2024-02"]
     first = min(runs, key=lambda r: str(r["run_after"]))
     stage = next(t for t in live.admin.tasks("ingest_ville", first["dag_run_id"]) if t["task_id"] == "stage")
     assert (stage["state"], stage["try_number"]) == ("failed", 1)

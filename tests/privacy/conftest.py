@@ -174,7 +174,7 @@ def ask_airflow(settings: Settings) -> dict[str, bytes]:
             for task in client.tasks(run["dag_id"], run["dag_run_id"]):
                 where = f"/dags/{run['dag_id']}/dagRuns/{run['dag_run_id'].replace('+', '%2B')}"
                 entries = client.request("GET", f"{where}/taskInstances/{task['task_id']}/xcomEntries")
-                name = f"{run['dag_id']} {run['partition_key']} {task['task_id']}"
+                name = f"{run['dag_id']} {run['dag_run_id']} {task['task_id']} {task['map_index']}"
                 values = [
                     client.result(run["dag_id"], run["dag_run_id"], task["task_id"])
                     for e in entries["xcom_entries"]

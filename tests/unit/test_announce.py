@@ -17,7 +17,7 @@ from jobs.errors import ContractRefused, Incomplete, StorageError
 from jobs.hub import Hub
 from jobs.intake.arrivals import arrivals
 from jobs.settings import Settings
-from jobs.steps.receive import announce, choose, outbox_of, receive
+from jobs.steps.receive import announce, announce_in_run, choose, outbox_of, receive
 from tests.unit.intake_kit import file_name, good, send, shared_keys
 
 OTHER = DeliveryId("dcir", "2024-05", 1)
@@ -192,6 +192,42 @@ def test_a_later_version_waits_for_the_one_on_its_way(hub: Hub) -> None:
     for version in (1, 2):
         send(hub.settings.outboxes, DeliveryId("dcir", "2024-05", version))
     assert said_by(hub) == ([LAST], ["dcir/2024-05/v2: dcir/2024-05/v1 is on its way and ends first"])
+
+
+def test_a_run_says_again_what_it_announced_until_it_is_taken_in(hub: Hub) -> None:
+    first = Hub(hub.settings.model_copy(update={"airflow_run": "arrivals/1"}))
+    second = Hub(hub.settings.model_copy(update={"airflow_run": "arrivals/2"}))
+    folder = send(hub.settings.outboxes, ODD)
+    send(hub.settings.outboxes, OTHER)
+    (folder / "manifest.json").rename(folder / "later")
+    told = announce_in_run(first, "arrivals/1")
+    assert [{k: d[k] for k in LAST} for d in told] == [LAST]
+    # its first try ended before Airflow had its answer
+    assert announce_in_run(first, "arrivals/1") == told
+    assert announce_in_run(second, "arrivals/2") == []
+    (folder / "later").rename(folder / "manifest.json")
+    assert [d["period"] for d in announce_in_run(second, "arrivals/2")] == ["2024-01"]
+    assert receive(hub, OTHER)["state"] == "pulled"
+    assert announce_in_run(first, "arrivals/1") == []
+    # announced by hand: no run of Airflow answers for it
+    send(hub.settings.outboxes, DeliveryId("dcir", "2024-06", 1))
+    assert len(announce(hub)) == 1
+    assert [d["period"] for d in announce_in_run(second, "arrivals/2")] == ["2024-01"]
+
+
+def test_a_delivery_that_is_announced_anew_is_another_announcement(hub: Hub) -> None:
+    run = Hub(hub.settings.model_copy(update={"airflow_run": "arrivals/1"}))
+    folder = send(hub.settings.outboxes, OTHER)
+    first = announce_in_run(run, "arrivals/1")
+    file = folder / file_name("er_prs_f")
+    file.rename(folder / "later")
+    with pytest.raises(Incomplete):
+        receive(hub, OTHER)
+    assert announce_in_run(run, "arrivals/1") == []
+    (folder / "later").rename(file)
+    again = announce_in_run(run, "arrivals/1")
+    assert [{**d, "at": ""} for d in again] == [{**d, "at": ""} for d in first]
+    assert again[0]["at"] > first[0]["at"]
 
 
 @pytest.fixture
