@@ -86,7 +86,7 @@ SHOTS = (
     Shot("report-in-airflow", "airflow", "/dags/{waiting_dag}/runs/{waiting_run}/plugin/quality-report", "Quality",
          user="steward"),
     Shot("report", "stewards", "/en/quality/{waiting_quality}", "What to do", height=880),
-    Shot("quality", "stewards", "/en/quality", "Verdict"),
+    Shot("quality", "stewards", "/en/quality", "Verdict", height=680),
     Shot("deliveries", "stewards", "/en/deliveries", "Quarantined", height=960),
     Shot("to-do", "stewards", "/en/to-do", "To decide", height=760),
     Shot("waiting", "stewards", "/en/deliveries/{waiting}", "Quarantined"),
