@@ -249,9 +249,10 @@ def with_rows(delivery: Mapping[str, Any], in_lake: Mapping[str, control.Count],
 def delivery(engine: Engine, delivery_id: str, *, exact: bool) -> Page | None:
     """One delivery with its books by file, its history and its quality, or None. What a step said of it holds counts,
     and a decision has its steward's name and words: both are left out unless ``exact``."""
-    known = db.get_delivery(engine, delivery_id)
-    if known is None:
+    record = db.get_delivery(engine, delivery_id)
+    if record is None:
         return None
+    (known,) = db.with_due([record], db.dues())
     same_source = db.list_deliveries(engine, known["source"])
     ids = {d["id"] for d in same_source}
     run = db.last_quality_run(engine, delivery_id)

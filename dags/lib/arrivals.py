@@ -13,10 +13,10 @@ from dags.lib.operators import JobOperator
 
 def months(announced: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Source -> months announced, sorted, each once. ``announced``: source, period, version of each delivery."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    by_source: defaultdict[str, set[str]] = defaultdict(set)
     for delivery in announced:
-        found[delivery["source"]].add(delivery["period"])
-    return {source: sorted(periods) for source, periods in sorted(found.items())}
+        by_source[delivery["source"]].add(delivery["period"])
+    return {source: sorted(periods) for source, periods in sorted(by_source.items())}
 
 
 def run_of(announced: Mapping[str, Any]) -> dict[str, Any]:

@@ -502,6 +502,12 @@ def test_stewards_see_on_one_page_what_waits_for_somebody(stewards: str, lang: s
             assert get(f"{stewards}{link}").status_code == 200, link
 
 
+def test_a_delivery_says_when_it_was_due(full: str) -> None:
+    page = get(f"{full}/en/deliveries/{seed.WAITING}").text
+    assert "15 April 2024" in page and "days late)" in page
+    assert "days late)" not in get(f"{full}/en/deliveries/dcir/2024-01/v1").text  # made up
+
+
 def test_the_public_has_no_page_of_what_is_to_do(full: str) -> None:
     assert get(f"{full}/en/to-do").status_code == 404
     assert "to-do" not in get(f"{full}/en/").text
