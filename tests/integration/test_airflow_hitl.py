@@ -432,7 +432,7 @@ def test_people_are_told_of_questions_refusals_and_failures(live: Live) -> None:
 
 def test_late_months_are_told_once(live: Live) -> None:
     for minute in (0, 1):
-        dated = {"logical_date": datetime(2026, 11, 28, 6, minute, tzinfo=UTC).isoformat()}  # as a scheduled run is
+        dated = {"logical_date": datetime(2026, 1, 1, 6, minute, tzinfo=UTC).isoformat()}  # as a scheduled run is
         run = live.admin.request("POST", "/dags/lateness/dagRuns", json=dated)["dag_run_id"]
         assert until(lambda run=run: ended(live, "lateness", run), "lateness") == "success"  # type: ignore[misc]
         late = [b for b in live.hook.bodies if b["kind"] == "lateness"]
