@@ -143,7 +143,7 @@ def hub(home: Settings, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> Settings
     for name, last in (("ville/2024-01/v1", "published"), ("ville/2024-02/v1", "rejected")):
         db.announce(engine, name, {"files": []}, name)
         for state in ("pulled", "staged", last):
-            db.record_event(engine, name, state, run="ingest_ville/2024")
+            db.record_event(engine, name, state, run=f"ingest_ville/{name.split('/')[1]}")
     engine.dispose()
     return home
 
@@ -153,13 +153,13 @@ def run(*argv: str) -> Any:
 
 
 def test_a_failed_task_says_what_it_worked_on(hub: Settings, hook: Hook) -> None:
-    told = run("failed", "--run=ingest_ville/2024", "--task=gate", "--error=QualityRefused", "--reason=quality")
+    told = run("failed", "--run=ingest_ville/2024-02", "--task=gate", "--error=QualityRefused", "--reason=quality")
     assert json.loads(told.stdout)["sent"] == ["webhook"]
     (body,) = hook.bodies
     assert body["kind"] == "refusal"
-    assert body["about"].startswith("ville/2024-0")
+    assert body["about"] == "ville/2024-02/v1"
     assert body["reason"] == "task gate, QualityRefused, quality"
-    assert "/en/deliveries/ville/2024-0" in body["link"]
+    assert body["link"].endswith("/en/deliveries/ville/2024-02/v1")
 
 
 def test_a_question_leads_to_the_report(hub: Settings, hook: Hook) -> None:
