@@ -17,6 +17,12 @@ _BUILD = re.compile(r"build/([1-9][0-9]{0,17})", re.ASCII)
 _VERSION = re.compile(r"v([1-9][0-9]{0,4})", re.ASCII)
 
 
+def month_after(period: str) -> str:
+    """The month (``YYYY-MM``) that follows a month."""
+    year, month = int(period[:4]), int(period[5:])
+    return f"{year + month // 12}-{month % 12 + 1:02d}"
+
+
 @dataclass(frozen=True, order=True)
 class DeliveryId:
     """One version of what one source sends for one month. Ordered by source, period, version."""

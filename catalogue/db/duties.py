@@ -17,7 +17,7 @@ from catalogue.db.decisions import list_decisions
 from catalogue.db.deliveries import Record, list_deliveries
 from catalogue.db.quality import list_quality_runs
 from catalogue.db.releases import list_releases
-from jobs.delivery import OPEN, Subject
+from jobs.delivery import OPEN, Subject, month_after
 from schemas.loader import Due, load_source, source_names
 
 REFUSED = frozenset({"rejected", "incomplete"})
@@ -81,8 +81,7 @@ def _months_due(first: str | None, day_of: Callable[[str], date], on: date) -> I
     period = first
     while period and day_of(period) < on:
         yield period
-        year, month = int(period[:4]), int(period[5:])
-        period = f"{year + month // 12}-{month % 12 + 1:02d}"
+        period = month_after(period)
 
 
 def with_due(deliveries: Iterable[Record], dues: Mapping[str, Due]) -> list[Record]:

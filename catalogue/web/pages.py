@@ -17,6 +17,7 @@ from catalogue.web.checks import with_counts
 from catalogue.web.contracts import Database
 from catalogue.web.figures import GRID, Figures, to_grid
 from catalogue.web.synthetic import made_up, synthetic_deliveries
+from jobs.delivery import month_after
 from schemas.loader import Table
 
 Page = dict[str, Any]
@@ -177,8 +178,7 @@ def _missing(months: Sequence[str]) -> list[str]:
         return []
     at, missing = months[0], []
     while at < months[-1]:
-        year, month = int(at[:4]), int(at[5:])
-        at = f"{year + month // 12}-{month % 12 + 1:02d}"
+        at = month_after(at)
         if at not in months:
             missing.append(at)
     return missing

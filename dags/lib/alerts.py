@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
+from dags.lib import operators
+from dags.lib.operators import without_airflow
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-COMMAND = (sys.executable, "-m", "jobs.cli", "alert")
+COMMAND = (*operators.COMMAND, "alert")
 LIMIT = 60
 """Seconds that an alert may take."""
 
@@ -30,7 +32,7 @@ class Notify(BaseNotifier):
         argv = [*COMMAND, self.verb, f"--run={ti.dag_id}/{ti.run_id}"]
         if self.verb == "failed":
             argv += [f"--task={ti.task_id}", *described(context.get("exception"))]
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW_", "_AIRFLOW"))}
+        environment = without_airflow(os.environ)
         try:
             done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
         except (OSError, subprocess.SubprocessError) as error:

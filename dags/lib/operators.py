@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow.sdk import Asset, BaseOperator, Context
@@ -22,6 +22,11 @@ PATIENCE = 20
 """Seconds that a command gets to end by itself when its task is stopped."""
 
 Result = dict[str, Any] | list[Any] | None
+
+
+def without_airflow(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a command may know: Airflow's own settings, its secrets among them, are none of its business."""
+    return {k: v for k, v in environment.items() if not k.startswith(("AIRFLOW_", "_AIRFLOW"))}
 
 
 class JobOperator(BaseOperator):
@@ -64,10 +69,11 @@ class JobOperator(BaseOperator):
                 f"`hub {' '.join(argv[:2])}` lacks a value.", next_step="trigger with a partition key or a month"
             )
         ti = context["ti"]
-        # Airflow's own settings, its secrets among them, are none of the command's business
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW_", "_AIRFLOW"))}
-        environment["HUB_AIRFLOW_RUN"] = f"{ti.dag_id}/{ti.run_id}"
-        environment |= outboxes.environment(self.outboxes_of)
+        environment = {
+            **without_airflow(os.environ),
+            "HUB_AIRFLOW_RUN": f"{ti.dag_id}/{ti.run_id}",
+            **outboxes.environment(self.outboxes_of),
+        }
         with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
             process = self.process = subprocess.Popen(
                 [*COMMAND, *argv], stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,

@@ -54,10 +54,10 @@ def list_(
     from catalogue import db
 
     hub = home.hub(reads=True)
-    known = db.with_due(db.list_deliveries(hub.engine, source, period), db.dues())
-    rows = [d for d in known if state in (None, d["state"])]
+    known = db.with_due(db.list_deliveries(hub.engine, source), db.dues())
+    rows = [d for d in known if period in (None, d["period"]) and state in (None, d["state"])]
     empty = f"No delivery was announced yet in {hub.settings.root}: `hub delivery announce`."
-    if not rows and db.list_deliveries(hub.engine):
+    if not rows and (known or db.list_deliveries(hub.engine)):
         asked = "".join(
             f" {word} {value}" for word, value in (("of", source), ("for", period), ("in state", state)) if value
         )
@@ -68,7 +68,7 @@ def list_(
         held = [d for d in rows if d["in_lake"]]
         show.say(f"In the lake: {sum(d['rows_in_lake'] or 0 for d in held):,} rows of {len(held)} deliveries.")
     if not json and state is None:
-        for month in db.late_months(db.list_deliveries(hub.engine, source), _dues(source), _day(on)):
+        for month in db.late_months(known, _dues(source), _day(on)):
             if period in (None, month.period):
                 show.say(_in_words(month))
 
