@@ -37,6 +37,7 @@ class Tag(StrEnum):
     BUILD = "build"
     STEWARD = "asks-a-steward"
     WITHDRAW = "withdrawal"
+    MAINTENANCE = "maintenance"
 
 
 class Priority:

@@ -35,3 +35,19 @@ def query(
     # as they are: a year is not an amount
     shown = rows if json else [{k: None if v is None else str(v) for k, v in row.items()} for row in rows]
     show.table(shown, columns, empty="No row answers this question.", as_json=json)
+
+
+@app.command()
+def maintain(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say what would go.")] = False,
+    json: Annotated[bool, typer.Option("--json", help=show.JSON_HELP)] = False,
+) -> None:
+    """Remove files that no reader can reach any more: what was replaced over a week ago, what builds left behind."""
+    from jobs.steps.maintain import maintain as step
+
+    hub = home.hub(reads=not yes)
+    rows = step(hub, lambda table: None if json else show.say(f"{table}: looked at"), yes=yes)
+    empty = f"Nothing of the lake of {hub.settings.root} can go."
+    show.table(rows, ("table", "files", "bytes", "checkpoint"), empty=empty, as_json=json)
+    if rows and not yes:
+        show.say("Nothing was changed: repeat with --yes to remove these files.")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from jobs.hub import Hub
-from jobs.lake import tables as lake
+from jobs.lake.commits import last_commit, measure
 from jobs.lake.layout import table_path
-from jobs.spark.session import safely
 from schemas.loader import load_source, omop_names, source_names
 
 
@@ -19,15 +18,13 @@ def names() -> list[str]:
 
 def inventory(hub: Hub) -> list[dict[str, Any]]:
     """One row per table that is there: ``table, rows, delta_version, bytes`` (of the newest version)."""
+    _ = hub.engine  # without a hub there is nothing to list
     tables = []
     for name in names():
         where = table_path(hub.settings.lake, name)
-        commit = lake.last_commit(hub.spark, where)
+        commit = last_commit(where)
         if commit is None:
             continue
-        with safely(f"inventory of {name}"):
-            detail = hub.spark.sql(f"DESCRIBE DETAIL delta.`{where}`").select("sizeInBytes").first()
-            rows = lake.read(hub.spark, where).count()
-        size = int(detail["sizeInBytes"]) if detail else 0
+        rows, size = measure(where)
         tables.append({"table": name, "rows": rows, "delta_version": commit[0], "bytes": size})
     return tables

@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pyspark.errors import AnalysisException
-
 from jobs.delivery import Subject
 from jobs.errors import ConflictError, StorageError
+from jobs.lake.commits import history, is_same, last_commit
 from jobs.lake.layout import staging
 from jobs.spark.session import safely
 
@@ -22,42 +21,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 AT_ONCE = 3
-RUN = "run"
-"""Key under which a commit's metadata names the Airflow run that made it."""
-MISSING = (
-    "PATH_NOT_FOUND",
-    "DELTA_MISSING_DELTA_TABLE",
-    "DELTA_TABLE_NOT_FOUND",
-    "DELTA_PATH_DOES_NOT_EXIST",
-    "DELTA_TABLE_ONLY",
-)
 
 
 def read(spark: SparkSession, where: str, version: int | None = None) -> DataFrame:
     """The table at a path, at one version when asked."""
     reader = spark.read.format("delta")
     return (reader if version is None else reader.option("versionAsOf", version)).load(where)
-
-
-def last_commit(spark: SparkSession, where: str) -> tuple[int, dict[str, Any]] | None:
-    """Version and metadata of the last commit, or None when there is no table. Raises ``StorageError``."""
-    commits = history(spark, where, limit=1)
-    return commits[0] if commits else None
-
-
-def history(spark: SparkSession, where: str, limit: int = 1000) -> list[tuple[int, dict[str, Any]]]:
-    """(version, metadata) of the last commits, newest first; empty when there is no table."""
-
-    with safely(f"history of {Path(where).name}"):
-        try:
-            rows = (
-                spark.sql(f"DESCRIBE HISTORY delta.`{where}` LIMIT {limit}").select("version", "userMetadata").collect()
-            )
-        except AnalysisException as error:
-            if any(m in str(error) for m in MISSING):
-                return []
-            raise
-    return [(int(r["version"]), json.loads(r["userMetadata"] or "{}")) for r in rows]
 
 
 def at_once(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -68,37 +37,13 @@ def at_once(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
     return [done.result() for done in running]
 
 
-def _prove(spark: SparkSession, where: str, metadata: Mapping[str, Any]) -> int | None:
+def _prove(where: str, metadata: Mapping[str, Any]) -> int | None:
     """The version that holds our commit, or None. Delta skips some writes and reports success: look, do not believe."""
-    return next((version for version, written in history(spark, where, limit=10) if is_same(written, metadata)), None)
-
-
-def is_same(written: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
-    """Whether a commit says what ``metadata`` says, whichever run made it: a step that is repeated in another run finds
-    what the first one wrote."""
-    return {k: v for k, v in written.items() if k != RUN} == {k: v for k, v in metadata.items() if k != RUN}
+    return next((version for version, written in history(where, limit=10) if is_same(written, metadata)), None)
 
 
 def _unproved(where: str) -> StorageError:
     return StorageError(f"{Path(where).name}: the commit is not in the table's log.", next_step="try again")
-
-
-def overwrite(
-    spark: SparkSession,
-    df: DataFrame,
-    where: str,
-    metadata: Mapping[str, Any],
-    *,
-    partition_by: Sequence[str] = (),
-    stats: Sequence[str] = (),
-) -> int:
-    """Replaces a whole table and returns its new version. ``stats``: columns that the log may hold extremes of."""
-    with safely(f"write of {Path(where).name}"):
-        writer = _writer(df, metadata, stats).option("overwriteSchema", "true").partitionBy(*partition_by)
-        writer.mode("overwrite").save(where)
-    if (version := _prove(spark, where, metadata)) is None:
-        raise _unproved(where)
-    return version
 
 
 def replace(
@@ -124,10 +69,10 @@ def replace(
             writer.mode("append").option("txnAppId", predicate).option("txnVersion", 0).save(where)
         else:
             writer.mode("overwrite").option("replaceWhere", predicate).save(where)
-        if (version := _prove(spark, where, metadata)) is not None:
+        if (version := _prove(where, metadata)) is not None:
             return version
         # Delta makes no commit where nothing goes and nothing comes: then, and only then, the table is as it should be
-        commit = last_commit(spark, where)
+        commit = last_commit(where)
         if commit and df.isEmpty() and read(spark, where).where(predicate).isEmpty():
             return commit[0]
     if new:

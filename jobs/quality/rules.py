@@ -190,17 +190,23 @@ def load_rules(name: str, root: Path = EXPECTATIONS, contract: Contract = loader
     return rules
 
 
-def in_checking_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Tables with those first that the rules of others look into. Raises ``ConfigError`` for a circle."""
+def in_checking_order(names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Groups of tables: the rules of each look into tables of groups before it only. Raises ``ConfigError`` for a
+    circle."""
     wanted = set(names)
     looks_into = {n: {r.looks_into for r in load_rules(n) if r.looks_into} & wanted - {n} for n in sorted(wanted)}
+    order, groups = TopologicalSorter(looks_into), []
     try:
-        return tuple(TopologicalSorter(looks_into).static_order())
+        order.prepare()
     except CycleError as error:
         raise ConfigError(
             f"Rules of {' and '.join(sorted(set(error.args[1])))} look into each other: none can be counted first.",
             next_step="take one of these foreign keys out of expectations/",
         ) from error
+    while ready := order.get_ready():
+        groups.append(tuple(sorted(ready)))
+        order.done(*ready)
+    return tuple(groups)
 
 
 def all_rules(root: Path = EXPECTATIONS, contract: Contract = loader.load) -> dict[str, tuple[Rule, ...]]:

@@ -111,13 +111,14 @@ class AirflowClient:
         return [str(e.get("event", e)) if isinstance(e, dict) else str(e) for e in answer["content"]]
 
     def questions(self) -> list[Record]:
-        """Gates' questions that no steward has answered; each with its ``task_instance``."""
+        """Gates' questions that a steward can answer now, each with its ``task_instance``: Airflow 3.3.2 fails a task
+        that is answered before it has paused."""
         where = "/dags/~/dagRuns/~/hitlDetails"
         questions: list[Record] = self.request("GET", where, params={"response_received": False})["hitl_details"]
-        return questions
+        return [q for q in questions if q["task_instance"]["state"] == "awaiting_input"]
 
     def answer(self, dag: str, run: str, option: str, reason: str, *, task: str = "ask_steward") -> None:
-        """Answers a gate as this user. Airflow 3.3.2 fails a task that is answered in its first second: wait 4 s."""
+        """Answers a gate as this user: one of ``questions``, some seconds old."""
         where = f"/dags/{dag}/dagRuns/{_quoted(run)}/taskInstances/{task}/-1/hitlDetails"
         self.request("PATCH", where, json={"chosen_options": [option], "params_input": {"reason": reason}})
 

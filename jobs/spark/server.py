@@ -76,11 +76,13 @@ def configuration(settings: Settings) -> dict[str, str]:
         "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
         # shuffle and spill hold rows: encrypted with a key of this process
         "spark.io.encryption.enabled": "true",
-        # every Parquet file that this server writes, data and Delta checkpoints, is encrypted with the lake's key
-        "spark.hadoop.parquet.crypto.factory.class": "org.apache.parquet.crypto.keytools.PropertiesDrivenCryptoFactory",
+        # every Parquet file that holds rows is encrypted with the lake's key; of a log, no part is
+        "spark.hadoop.parquet.crypto.factory.class": "hub.LogInClear",
         "spark.hadoop.parquet.encryption.kms.client.class": "hub.KeyProvider",
         "spark.hadoop.parquet.encryption.uniform.key": "lake",
         "spark.sql.parquet.compression.codec": "zstd",
+        # no mark of success beside the files that wait below a table's root
+        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
         "spark.redaction.regex": "(?i)secret|password|passwd|token|access[.]?key|kek|salt|pad",
         "spark.log.level": "ERROR",
     }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Mapping
 from datetime import date
 from functools import partial, reduce
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
@@ -15,11 +18,14 @@ from jobs.harmonise.build import LOSSES
 from jobs.harmonise.concepts import to_lookup
 from jobs.harmonise.evidence import only_unattributable, with_dates
 from jobs.harmonise.omop import Database, event_names
+from jobs.harmonise.stem import EVIDENCE
 from jobs.harmonise.vocabulary import to_vocabulary
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
+from jobs.lake.commits import last_commit
 from jobs.lake.layout import table_path
 from jobs.lake.staged import StagedTable
+from jobs.lake.waiting import WaitingTable
 from jobs.quality import counters
 from jobs.quality.rules import in_checking_order, load_rules
 from jobs.rows.counted import content_of, content_sum
@@ -28,14 +34,14 @@ from jobs.sources.harmonisable import to_harmonisable
 from jobs.sources.protocol import load_filters
 from jobs.spark.session import safely
 from jobs.steps.whole import released_beside
-from schemas.loader import load_omop, load_source
+from schemas.loader import load, load_omop, load_source, spark_type
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 Slice = tuple[str, str]
 SLICES = ["_source", "_period"]
-EVIDENCE = "build/person_evidence"
+KEPT_EVIDENCE = "build/person_evidence"
 
 
 def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) -> dict[str, Any]:
@@ -49,21 +55,23 @@ def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) ->
     if not pending and not withdrawn:
         return {"build": 0, "deliveries": [], "next": "stop"}
     number = db.start_build(hub.engine, pending, withdrawn=withdrawn, run=hub.run)
+    writer = f"build-{number}-{secrets.token_hex(4)}"  # a build that is repeated writes beside what it wrote before
     versions = db.source_versions(hub.engine)
     slices = {DeliveryId.parse(d).slice for d in (*pending, *withdrawn)}
     tell = progress or (lambda _: None)
     with safely("build"):
         tell("events and persons")
         parts, books = _stage_stem(hub, number, slices, versions)
-        evidence = _stage_evidence(hub, number, slices, parts)
+        evidence = _stage_evidence(hub, number, writer, slices, parts)
         if moved := _slices_of_changed_keys(hub, evidence) - slices:
             tell(f"{len(moved)} more months: persons in them changed")
             more, their_books = _stage_stem(hub, number, moved, versions, more=True)
             parts, books = parts + more, books + their_books
             slices |= moved
-        losses, content = _stage_tables(hub, number, parts, evidence, slices, tell)
+        losses, content = _stage_tables(hub, number, writer, parts, evidence, slices, tell)
     records_lost = {"/".join(k): n for k, n in sorted(losses.items())}
     detail = {
+        "writer": writer,
         "slices": sorted("/".join(s) for s in slices),
         "versions": versions,
         "content": content,
@@ -121,14 +129,24 @@ def _read_parts(hub: Hub, number: int, name: str, parts: list[str]) -> DataFrame
     return reduce(lambda one, other: one.unionByName(other), frames)
 
 
-def _stage_evidence(hub: Hub, number: int, slices: set[Slice], parts: list[str]) -> DataFrame:
+def waiting(lake: Path, writer: str, name: str) -> WaitingTable:
+    """What a build made of ``omop/<table>``, or of what it keeps of persons."""
+    if name == KEPT_EVIDENCE:
+        columns: Mapping[str, str] = {f.name: f.dataType.simpleString() for f in EVIDENCE.fields}
+        return WaitingTable.of(lake, name, writer, columns, SLICES)
+    table = name.removeprefix("omop/")
+    columns = {c.name: spark_type(c) for c in load_omop(table).lake_columns}
+    return WaitingTable.of(lake, name, writer, columns, SLICES if table in event_names() else ())
+
+
+def _stage_evidence(hub: Hub, number: int, writer: str, slices: set[Slice], parts: list[str]) -> DataFrame:
     """All that is known of persons: what the build before kept, with the built slices replaced."""
 
     dated = with_dates(_read_parts(hub, number, "persons", parts), _read_parts(hub, number, "stem", parts))
-    staged = StagedTable.of_build(hub.settings.lake, number, "evidence")
-    staged.write_rows(dated)
-    fresh, before = staged.read(hub.spark), table_path(hub.settings.lake, EVIDENCE)
-    if lake.last_commit(hub.spark, before) is None:
+    staged = waiting(hub.settings.lake, writer, KEPT_EVIDENCE)
+    staged.write(dated)
+    fresh, before = staged.read(hub.spark), table_path(hub.settings.lake, KEPT_EVIDENCE)
+    if last_commit(before) is None:
         return fresh
     return lake.read(hub.spark, before).where(f"NOT ({lake.slices(sorted(slices))})").unionByName(fresh)
 
@@ -136,8 +154,8 @@ def _stage_evidence(hub: Hub, number: int, slices: set[Slice], parts: list[str])
 def _slices_of_changed_keys(hub: Hub, evidence: DataFrame) -> set[Slice]:
     """Slices that hold persons whose key became, or ceased to be, that of several people."""
 
-    kept = table_path(hub.settings.lake, EVIDENCE)
-    if lake.last_commit(hub.spark, kept) is None:
+    kept = table_path(hub.settings.lake, KEPT_EVIDENCE)
+    if last_commit(kept) is None:
         return set()
     before = only_unattributable(lake.read(hub.spark, kept)).select("person_key")
     now = only_unattributable(evidence).select("person_key")
@@ -147,7 +165,7 @@ def _slices_of_changed_keys(hub: Hub, evidence: DataFrame) -> set[Slice]:
 
 
 def _stage_tables(
-    hub: Hub, number: int, parts: list[str], evidence: DataFrame, slices: set[Slice], tell: Progress
+    hub: Hub, number: int, writer: str, parts: list[str], evidence: DataFrame, slices: set[Slice], tell: Progress
 ) -> tuple[dict[tuple[str, ...], int], dict[str, str]]:
     stem = _read_parts(hub, number, "stem", parts)
     shared = only_unattributable(evidence)
@@ -158,12 +176,17 @@ def _stage_tables(
     frames |= compose.to_person_tables(evidence, database.released)
     frames |= compose.to_event_tables(stem, lookup, shared)
     content = {}
-    # the rules of a table look into those that were staged before it
-    for name in in_checking_order(f"omop/{table}" for table in frames):
+
+    def stage(name: str) -> tuple[str, str, counters.Counts]:
         tell(name)
         table = name.removeprefix("omop/")
         beside = released_beside(hub, table, sorted(slices)) if table in event_names() else None
-        content[name] = _stage_table(hub, number, table, frames[table], beside)
+        return name, *_stage_table(hub, writer, name, frames[table], beside)
+
+    # the rules of a table look into those of groups before its own
+    for group in in_checking_order(f"omop/{table}" for table in frames):
+        for name, content[name], counts in lake.at_once(stage, group):
+            db.set_counts(hub.engine, Subject(build=number), name, counts)
     fresh = evidence.where(lake.slices(sorted(slices)))
     lost = compose.to_losses(stem, evidence, fresh, database.released).collect()
     return {(r["_source"], r["_period"], r["kind"], r["reason"]): int(r["rows"]) for r in lost}, content
@@ -185,22 +208,15 @@ def _source_release(hub: Hub) -> date:
     return max(days)
 
 
-def _stage_table(hub: Hub, number: int, table: str, frame: DataFrame, beside: DataFrame | None) -> str:
-    """Writes one staged OMOP table; the counts of its rules come from the same pass, and a sum of its content.
+def _stage_table(
+    hub: Hub, writer: str, name: str, frame: DataFrame, beside: DataFrame | None
+) -> tuple[str, counters.Counts]:
+    """Writes one OMOP table; a sum of its content and the counts of its rules come from the same pass.
     ``beside``: the rows that will stay beside these, for the rules about keys."""
 
-    name = f"omop/{table}"
-    rules = load_rules(name)
-
-    def staged(other: str) -> StagedTable:
-        return StagedTable.of_build(hub.settings.lake, number, other)
-
-    rows = counters.annotate(frame, rules, lambda other: staged(other).read(hub.spark))
-    content = content_sum(F.xxhash64(*load_omop(table).names))
-    flags = [c for c in rows.columns if c.startswith("_ok_")]
-    counted = staged(name).write_rows(rows, [content, *counters.counters(rules)], without=flags)
-    written = staged(name).read(hub.spark)
-    number_of_rows = written.count()
-    counts = counters.counts(rules, counted, written, rows=number_of_rows, beside=beside)
-    db.set_counts(hub.engine, Subject(build=number), name, counts)
-    return content_of(number_of_rows, counted)
+    rules, made = load_rules(name), waiting(hub.settings.lake, writer, name)
+    rows = counters.annotate(frame, rules, lambda other: waiting(hub.settings.lake, writer, other).read(hub.spark))
+    content = content_sum(F.xxhash64(*load(name).names))
+    counted = made.write(rows, [content, *counters.counters(rules)])
+    counts = counters.counts(rules, counted, made.read(hub.spark), rows=made.rows, beside=beside)
+    return content_of(made.rows, counted), counts

@@ -8,6 +8,7 @@ from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError
 from jobs.hub import Hub
 from jobs.lake import tables as lake
+from jobs.lake.commits import last_commit
 from jobs.lake.layout import table_path
 from jobs.lake.staged import StagedTable
 from jobs.quality.counters import only_kept
@@ -27,6 +28,7 @@ def check(hub: Hub, table: str, staged: str | None = None) -> tuple[list[Result]
     ``staged``: the delivery whose staged rows are checked. Raises ``ConfigError`` when the table is not there.
     """
     rules = load_rules(table)
+    _ = hub.engine  # without a hub there is nothing to check
     with safely(f"check of {table}"):
         rows = _rows(hub, table, staged)
         left = len(rules) - len(checkable(rules, rows.columns, {}))
@@ -42,7 +44,7 @@ def _rows(hub: Hub, table: str, staged: str | None) -> DataFrame:
             return waiting.read(hub.spark)
         raise ConfigError(f"{table} of {staged} is not staged.", next_step="see `hub delivery list`")
     where = table_path(hub.settings.lake, table)
-    if lake.last_commit(hub.spark, where) is None:
+    if last_commit(where) is None:
         raise ConfigError(f"{table} is not in the lake.", next_step="see `hub lake show`")
     return lake.read(hub.spark, where)
 

@@ -9,6 +9,7 @@ from catalogue import db
 from jobs.disclosure import control
 from jobs.disclosure.limits import SHARES, SIZES
 from jobs.errors import ConfigError
+from jobs.lake.tables import at_once
 from jobs.steps.figures import Figure, profile, with_person
 from schemas import loader
 
@@ -33,11 +34,13 @@ def describe(
     old = {_key(f): f for f in db.list_figures(engine, before)} if before else {}
     names = described_tables(release.tables)
     tell = progress or (lambda _: None)
-    figures: list[Figure] = []
-    for name in names:
+
+    def of_table(name: str) -> list[Figure]:
         tell(name)
-        fresh = profile(with_person(read(name), name, read), loader.load(name), name)
-        figures += [_refreshed(figure, old.get(_key(figure))) for figure in fresh]
+        return profile(with_person(read(name), name, read), loader.load(name), name)
+
+    fresh = [figure for of_one in at_once(of_table, names) for figure in of_one]
+    figures = [_refreshed(figure, old.get(_key(figure))) for figure in fresh]
     db.set_figures(engine, release_id, figures)
     hidden = sum(1 for f in figures if f["suppressed"])
     return {"tables": len(names), "figures": len(figures), "suppressed": hidden}

@@ -10,6 +10,7 @@ from catalogue import db
 from jobs.delivery import DeliveryId, Subject, require_act
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
+from jobs.lake.commits import RUN, history, is_same
 from jobs.lake.layout import table_path
 from jobs.lake.staged import StagedTable
 from jobs.rows.exceptions import PLACE
@@ -59,9 +60,9 @@ def _commit(hub: Hub, delivery: DeliveryId, table: Table, content: str, *, first
     name = f"{delivery.source}/{table.table}"
     where = table_path(hub.settings.lake, name)
     metadata: dict[str, Any] = {"delivery": str(delivery), "table": name, "step": "publish"}
-    metadata |= {"period": delivery.period, "content": content, lake.RUN: hub.run}
-    commits = [c for c in lake.history(hub.spark, where) if c[1].get("period") == delivery.period]
-    if commits and lake.is_same(commits[0][1], metadata):
+    metadata |= {"period": delivery.period, "content": content, RUN: hub.run}
+    commits = [c for c in history(where) if c[1].get("period") == delivery.period]
+    if commits and is_same(commits[0][1], metadata):
         return commits[0][0]  # these very rows are there, and nothing replaced them since
     with safely(f"publish of {name}"):
         rows = StagedTable.of_delivery(hub.settings.lake, delivery, table).read_kept(hub.spark)

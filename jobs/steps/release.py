@@ -1,4 +1,4 @@
-"""release: the staged slices of a build replace theirs, then one SQL row makes all of it visible at once."""
+"""release: commits name the files that wait, then one SQL row makes all of it visible at once. No row is read."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Any
 
 from catalogue import db
 from jobs.delivery import DeliveryId, Subject
-from jobs.harmonise.omop import event_names
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
-from jobs.lake.layout import table_path
-from jobs.lake.staged import StagedTable
-from jobs.spark.session import safely
-from jobs.steps.build import EVIDENCE, SLICES
+from jobs.lake.commits import RUN, commit, is_same, last_commit
+from jobs.lake.waiting import WaitingTable
+from jobs.steps.build import KEPT_EVIDENCE, Slice, waiting
 from jobs.steps.gate import require_passed
 from schemas.loader import omop_names
 
@@ -30,17 +28,16 @@ def release(hub: Hub, build: int, progress: Progress | None = None) -> Answer:
     known = next((r for r in db.list_releases(hub.engine) if r.build == str(subject)), None)
     if known is None:
         detail = db.build_detail(hub.engine, build)
-        _ = hub.spark  # checks the keys before any data is read
 
         def release_table(table: str) -> tuple[str, int]:
-            version = _commit(hub, build, table, detail, deliveries)
+            name = f"omop/{table}"
+            version = _commit(hub, build, name, detail, deliveries)
             if progress:
-                progress(f"omop/{table}")
-            return f"omop/{table}", version
+                progress(name)
+            return name, version
 
-        versions = dict(detail["versions"]) | dict(lake.at_once(release_table, omop_names()))
-        changed = [DeliveryId.parse(d).slice for d in (*deliveries, *withdrawn)]
-        _keep_evidence(hub, build, lake.slices(changed))
+        versions = dict(detail["versions"]) | dict(map(release_table, omop_names()))
+        _keep_evidence(hub, build, detail, {DeliveryId.parse(d).slice for d in (*deliveries, *withdrawn)})
         number = db.add_release(hub.engine, versions, deliveries, build, withdrawn=withdrawn)
     else:
         number, versions = known.id, known.tables
@@ -49,32 +46,36 @@ def release(hub: Hub, build: int, progress: Progress | None = None) -> Answer:
     return answer | {"withdrawn": withdrawn}
 
 
-def _commit(hub: Hub, build: int, table: str, detail: Mapping[str, Any], deliveries: list[str]) -> int:
-    """Makes a staged OMOP table the one of the lake; the version that holds it. Event tables change by slices."""
-    name = f"omop/{table}"
-    where = table_path(hub.settings.lake, name)
+def _commit(hub: Hub, build: int, name: str, detail: Mapping[str, Any], deliveries: list[str]) -> int:
+    """Makes the rows that wait those of an OMOP table; the version that holds them. Event tables change by slices."""
+    made = waiting(hub.settings.lake, detail["writer"], name)
     metadata = {"build": build, "table": name, "content": detail["content"][name]}
-    metadata |= {"deliveries": deliveries, lake.RUN: hub.run}
-    commit, by_slices = lake.last_commit(hub.spark, where), table in event_names()
-    if commit and (
-        lake.is_same(commit[1], metadata) or (not by_slices and commit[1]["content"] == metadata["content"])
+    metadata |= {"deliveries": deliveries, RUN: hub.run}
+    last = last_commit(made.root)
+    if last and (
+        is_same(last[1], metadata) or (not made.partition_by and last[1].get("content") == metadata["content"])
     ):
-        return commit[0]
-    with safely(f"release of {name}"):
-        rows = StagedTable.of_build(hub.settings.lake, build, name).read(hub.spark)
-        if not by_slices:
-            return lake.overwrite(hub.spark, rows, where, metadata)
-        slices = lake.slices([tuple(s.split("/")) for s in detail["slices"]])
-        return lake.replace(hub.spark, rows, where, slices, metadata, partition_by=SLICES, new=commit is None)
+        return last[0]
+    return _replace(made, metadata, {(s, p) for s, p in (of.split("/") for of in detail["slices"])})
 
 
-def _keep_evidence(hub: Hub, build: int, predicate: str) -> None:
-    where = table_path(hub.settings.lake, EVIDENCE)
-    metadata = {"build": build, "table": EVIDENCE, lake.RUN: hub.run}
-    commit = lake.last_commit(hub.spark, where)
-    if commit and lake.is_same(commit[1], metadata):
-        return
-    # months that were added because their persons changed keep their evidence: only the pending ones were made again
-    fresh = StagedTable.of_build(hub.settings.lake, build, "evidence").read(hub.spark)
-    with safely("evidence of persons"):
-        lake.replace(hub.spark, fresh, where, predicate, metadata, partition_by=SLICES, new=commit is None)
+def _keep_evidence(hub: Hub, build: int, detail: Mapping[str, Any], slices: set[Slice]) -> None:
+    """What the build learned of persons. Months that were added because their persons changed keep their evidence: only
+    the pending ones were made again."""
+    made = waiting(hub.settings.lake, detail["writer"], KEPT_EVIDENCE)
+    metadata = {"build": build, "table": KEPT_EVIDENCE, RUN: hub.run}
+    last = last_commit(made.root)
+    if not (last and is_same(last[1], metadata)):
+        _replace(made, metadata, slices)
+
+
+def _replace(made: WaitingTable, metadata: Mapping[str, Any], slices: set[Slice]) -> int:
+    return commit(
+        made.root,
+        made.files,
+        made.columns,
+        metadata,
+        replaces=lambda of: not of or (of["_source"], of["_period"]) in slices,
+        claim="release",
+        partition_by=made.partition_by,
+    )

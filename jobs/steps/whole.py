@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from jobs.delivery import DeliveryId
 from jobs.hub import Hub
 from jobs.lake import tables as lake
+from jobs.lake.commits import last_commit
 from jobs.lake.layout import table_path
 from jobs.quality.counters import only_kept
 from jobs.quality.rule import Rule
@@ -30,7 +31,7 @@ def published_beside(
 
     unique = [rule.columns for rule in rules if rule.kind == "unique"]
     where = table_path(hub.settings.lake, f"{delivery.source}/{table.table}")
-    if not unique or lake.last_commit(hub.spark, where) is None:
+    if not unique or last_commit(where) is None:
         return None
     others = lake.read(hub.spark, where).where(F.col("_period") != delivery.period)
     if ranged := [name for name in table.stats if all(name in key for key in unique)]:
@@ -44,6 +45,6 @@ def released_beside(hub: Hub, table: str, slices: Sequence[tuple[str, str]]) -> 
     """The released rows of an OMOP table that is kept by slices, without the slices that are made again; None when
     there are none."""
     where = table_path(hub.settings.lake, f"omop/{table}")
-    if lake.last_commit(hub.spark, where) is None:
+    if last_commit(where) is None:
         return None
     return lake.read(hub.spark, where).where(f"NOT ({lake.slices(slices)})")

@@ -10,8 +10,9 @@ from jobs.delivery import DeliveryId, Subject, may_move, never_announced
 from jobs.errors import ConfigError, ConflictError
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
+from jobs.lake.commits import RUN, Commit, commit, history, is_same
 from jobs.lake.layout import table_path
-from schemas.loader import Table, load_tables
+from schemas.loader import load_tables
 
 Answer = dict[str, Any]
 
@@ -55,30 +56,29 @@ def withdraw(hub: Hub, delivery: DeliveryId, reason: str, progress: Progress | N
 def _commit_all(hub: Hub, delivery: DeliveryId, progress: Progress | None) -> dict[str, int]:
     """Removes the rows of every table of the delivery; versions without them by table. Raises ``ConflictError``, before
     anything is removed, when some are another delivery's meanwhile."""
-    tables = {f"{delivery.source}/{name}": table for name, table in load_tables(delivery.source).items()}
-    places = {name: table_path(hub.settings.lake, name) for name in tables}
-    commits = dict(lake.at_once(lambda name: (name, lake.history(hub.spark, places[name])), tables))
+    places = {
+        n: table_path(hub.settings.lake, n) for n in (f"{delivery.source}/{t}" for t in load_tables(delivery.source))
+    }
+    commits = {name: history(where) for name, where in places.items()}
     mine = {name: [c for c in entries if c[1].get("period") == delivery.period] for name, entries in commits.items()}
     for name, entries in mine.items():
         if entries and entries[0][1]["delivery"] != str(delivery):
             raise ConflictError(f"{name} now holds {entries[0][1]['delivery']}.", next_step="see `hub delivery list`")
 
-    def commit(name: str) -> tuple[str, int]:
-        version = _commit(hub, delivery, tables[name], mine[name][:1])
+    versions = {}
+    for name in (n for n in places if commits[n]):
+        versions[name] = _commit(hub, delivery, name, mine[name][:1])
         if progress:
             progress(name)
-        return name, version
-
-    return dict(lake.at_once(commit, [name for name in tables if commits[name]]))
+    return versions
 
 
-def _commit(hub: Hub, delivery: DeliveryId, table: Table, last: list[tuple[int, dict[str, Any]]]) -> int:
+def _commit(hub: Hub, delivery: DeliveryId, name: str, last: list[Commit]) -> int:
     """Removes one table's rows of the period; the version without them. ``last``: the last commit of the period."""
-    name = f"{delivery.source}/{table.table}"
-    where, predicate = table_path(hub.settings.lake, name), f"_period = '{delivery.period}'"
+    where = table_path(hub.settings.lake, name)
     metadata: dict[str, Any] = {"delivery": str(delivery), "table": name, "step": "withdraw"}
-    metadata |= {"period": delivery.period, lake.RUN: hub.run}
-    if last and lake.is_same(last[0][1], metadata):
+    metadata |= {"period": delivery.period, RUN: hub.run}
+    if last and is_same(last[0][1], metadata):
         return last[0][0]
-    nothing = lake.read(hub.spark, where).where("false")
-    return lake.replace(hub.spark, nothing, where, predicate, metadata, partition_by=["_period"], stats=table.stats)
+    of_month = f"_period = '{delivery.period}'"
+    return commit(where, [], None, metadata, replaces=lambda of: of["_period"] == delivery.period, claim=of_month)

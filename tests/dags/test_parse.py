@@ -45,6 +45,7 @@ def test_every_dag_is_read(parsed: dict[str, Any]) -> None:
         "ingest_pmsi_mco",
         "ingest_ville",
         "lateness",
+        "maintenance",
         "withdraw_delivery",
     ]
 

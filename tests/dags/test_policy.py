@@ -33,9 +33,13 @@ record_decision -> release
 release -> describe
 """
 WITHDRAW = "\n".join(f"check -> withdraw_{s}" for s in sorted(source_names()))
-EDGES = {"arrivals": "announce -> start", "lateness": "", "build_omop": BUILD, "withdraw_delivery": WITHDRAW} | {
-    f"ingest_{s}": INGEST for s in source_names()
-}
+EDGES = {
+    "arrivals": "announce -> start",
+    "lateness": "",
+    "maintenance": "",
+    "build_omop": BUILD,
+    "withdraw_delivery": WITHDRAW,
+} | {f"ingest_{s}": INGEST for s in source_names()}
 
 
 def assets_of(timetable: Any) -> list[str]:

@@ -13,6 +13,7 @@ from jobs.delivery import DeliveryId, Subject
 from jobs.errors import HubError, NotReady
 from jobs.hub import Hub
 from jobs.lake import tables as lake
+from jobs.lake.commits import last_commit
 from jobs.lake.inventory import names
 from jobs.lake.layout import table_path
 from jobs.steps import build, gate, publish, receive, release, stage
@@ -137,7 +138,7 @@ def test_the_release_names_every_table_and_is_described(world: World) -> None:
     assert current
     assert set(current.tables) == set(names())
     assert {n: current.tables[n] for n in names()} == {
-        n: (lake.last_commit(hub.spark, table_path(hub.settings.lake, n)) or (None,))[0] for n in names()
+        n: (last_commit(table_path(hub.settings.lake, n)) or (None,))[0] for n in names()
     }
     assert db.described_release(hub.engine) == current.id
     assert dict(world.answers)["describe"]["figures"] > 100

@@ -46,17 +46,16 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[World], None]:
     """Withdraws and is killed after the first table was committed."""
 
     def interrupt(world: World) -> None:
-        replace, done = lake.replace, []
+        commit, done = withdraw.commit, []
 
         def once(*args: Any, **options: Any) -> int:
             if done:
                 raise StorageError("The disk went away.")
-            done.append(replace(*args, **options))
+            done.append(commit(*args, **options))
             return int(done[0])
 
         with monkeypatch.context() as patch:
-            patch.setattr(lake, "AT_ONCE", 1)
-            patch.setattr(lake, "replace", once)
+            patch.setattr(withdraw, "commit", once)
             with pytest.raises(StorageError):
                 withdraw.withdraw(world.hub(), GONE, "sent by mistake")
 

@@ -67,7 +67,8 @@ def canaries(spark: SparkSession) -> DataFrame:
 
 def written(spark: SparkSession, folder: Path) -> list[scan.Leak]:
     """What the search finds of a table that the lake's own writer made."""
-    lake.overwrite(spark, canaries(spark), str(folder / "table"), {"step": "test"}, partition_by=["_period"])
+    where, month = str(folder / "table"), "_period = '2024-01'"
+    lake.replace(spark, canaries(spark), where, month, {"step": "test"}, partition_by=["_period"], new=True)
     return scan.leaks(folder, NEEDLES)
 
 

@@ -16,7 +16,6 @@ from jobs.cli.quality import app
 from jobs.delivery import DeliveryId
 from jobs.errors import ConfigError, QualityRefused
 from jobs.hub import SERVER_KEYS
-from jobs.lake import tables as lake
 from jobs.lake.layout import table_path
 from jobs.lake.staged import StagedTable
 from jobs.settings import Settings
@@ -50,7 +49,7 @@ def put(
     engine.dispose()
 
     def write(name: str, rows: list[Any], schema: str) -> None:
-        lake.overwrite(spark, spark.createDataFrame(rows, schema), table_path(home.lake, name), {"test": name})
+        spark.createDataFrame(rows, schema).write.format("delta").save(table_path(home.lake, name))
 
     write("omop/person", [(1,), (2,)], "person_id bigint")
     write("omop/concept", [(32810, "Type Concept"), (8507, "Gender")], "concept_id int, domain_id string")

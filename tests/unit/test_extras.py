@@ -58,7 +58,7 @@ def test_the_agent_comes_without_spark_airflow_and_databases() -> None:
             {"sqlalchemy", "fastapi", "psycopg"},
             {"apache-airflow", "great-expectations", "pyspark", "pyarrow"},
         ),
-        ("airflow", {"apache-airflow", "great-expectations", "pyspark", "sqlalchemy"}, {"delta-spark"}),
+        ("airflow", {"apache-airflow", "deltalake", "great-expectations", "pyspark", "sqlalchemy"}, {"delta-spark"}),
     ],
 )
 def test_an_image_gets_what_its_target_imports(extra: str, needs: set[str], lacks: set[str]) -> None:

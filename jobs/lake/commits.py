@@ -1,0 +1,236 @@
+"""Commits of files that were written once: from then on a table's log names them as its rows, and no longer others.
+
+No Spark and no key: no row is read or written again. The log of a table is read here too: what it says of its versions
+costs no job.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction, RemoveAction
+from pydantic import BaseModel, ConfigDict
+
+from jobs.errors import ConflictError, StorageError
+from jobs.intake.landing import ENCRYPTED
+from jobs.lake.layout import LOG
+
+RUN = "run"
+"""Key under which a commit's metadata names the Airflow run that made it."""
+TOLD = "userMetadata"
+"""Where a commit keeps its metadata, as Spark writes and shows it."""
+LOOKED_AT = 10
+"""Commits among which ours must be, seen from the newest."""
+DELTA_TYPES = {"int": "integer", "bigint": "long"}
+"""Spark's names of types that Delta's schema calls otherwise."""
+CONFIGURATION = {
+    "delta.dataSkippingNumIndexedCols": "0",  # no statistics: a log holds no value of a cell
+    "delta.enableDeletionVectors": "false",
+}
+
+Commit = tuple[int, dict[str, Any]]
+"""Version, and the metadata that the commit was given."""
+Partition = Mapping[str, str]
+"""Partition column to value."""
+Action = AddAction | RemoveAction
+Columns = Mapping[str, str]
+"""Column to type, as Spark SQL writes it."""
+
+
+class WrittenFile(BaseModel):
+    """One data file that lies below a table's root."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    """From the table's root on."""
+    rows: int
+    bytes: int
+    partition: dict[str, str] = {}
+
+
+def history(where: str | Path, limit: int = 1000) -> list[Commit]:
+    """The last commits, newest first; empty when there is no table."""
+    table = _open(where)
+    if table is None:
+        return []
+    return [(int(c["version"]), json.loads(c.get(TOLD) or "{}")) for c in table.history(limit)]
+
+
+def last_commit(where: str | Path) -> Commit | None:
+    """Version and metadata of the last commit, or None when there is no table."""
+    commits = history(where, limit=1)
+    return commits[0] if commits else None
+
+
+def is_same(written: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    """Whether a commit says what ``metadata`` says, whichever run made it: a step that is repeated in another run finds
+    what the first one wrote."""
+    return {k: v for k, v in written.items() if k != RUN} == {k: v for k, v in metadata.items() if k != RUN}
+
+
+def measure(where: str | Path) -> tuple[int, int]:
+    """Rows and bytes of the newest version, as the log says them; (0, 0) when there is no table."""
+    live = live_files(where)
+    return sum(f.rows for f in live), sum(f.bytes for f in live)
+
+
+def live_files(where: str | Path) -> list[WrittenFile]:
+    """The files that hold the rows of the newest version."""
+    table = _open(where)
+    return [] if table is None else _files(table)
+
+
+def unreferenced(where: str | Path, hours: int, kept: Collection[int]) -> list[str]:
+    """Paths, from the table's root on, of files that hold no row of the newest version, nor of the ``kept`` ones, and
+    that were replaced so many ``hours`` ago, or written then and never committed. Empty when there is no table."""
+    table = _open(where)
+    if table is None:
+        return []
+    try:
+        return table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True, keep_versions=[*kept])
+    except DeltaError as error:
+        raise _failed(Path(where), error) from None
+
+
+def commit(
+    where: str | Path,
+    files: Sequence[WrittenFile],
+    columns: Columns | None,
+    metadata: Mapping[str, Any],
+    *,
+    replaces: Callable[[Partition], bool],
+    claim: str,
+    partition_by: Sequence[str] = (),
+) -> int:
+    """Makes ``files`` rows of the table, in place of those whose partition ``replaces`` is true of; the new version.
+
+    ``claim`` names what is replaced: of two writers who looked at the same moment and claim the same, one is refused,
+    also where there was nothing to replace. ``columns``: all of the table, with its partition columns; None where rows
+    only go. The table is made when there is none. Raises ``ConflictError`` when another writer commits meanwhile,
+    ``StorageError`` when a file is not as it was written, is not encrypted, or has other columns than rows that stay.
+    """
+    root = Path(where)
+    _prove_written(root, files)
+    table = _open(root) or _create(root, _schema(columns or {}), partition_by)
+    schema = table.schema() if columns is None else _schema(columns)
+    live = _files(table)
+    gone = [file for file in live if replaces(file.partition)]
+    changed = _types(schema) != _types(table.schema())
+    if changed and len(gone) < len(live):
+        raise StorageError(
+            f"{root.name}: its columns are not those of the contract any more, and older rows would stay.",
+            next_step="build everything again with `hub omop build --again`",
+        )
+    told = CommitProperties(
+        custom_metadata={TOLD: json.dumps(dict(metadata), sort_keys=True)}, app_transactions=[_next(table, claim)]
+    )
+    # an append changes nothing that it does not name; where the columns change, all rows go, and an overwrite says so
+    actions, mode = (_adds(files), "overwrite") if changed else ([*_adds(files), *_removes(gone)], "append")
+    by = table.metadata().partition_columns
+    try:
+        table.create_write_transaction(actions, mode, schema, by, commit_properties=told)
+    except CommitFailedError:
+        raise ConflictError(f"Another writer committed to {root.name} first.", next_step="try again") from None
+    except DeltaError as error:
+        raise _failed(root, error) from None
+    found = next((version for version, said in history(root, LOOKED_AT) if is_same(said, metadata)), None)
+    if found is None:
+        raise StorageError(f"{root.name}: the commit is not in the table's log.", next_step="try again")
+    return found
+
+
+def _adds(files: Sequence[WrittenFile]) -> list[Action]:
+    now = int(time.time() * 1000)
+    return [AddAction(f.path, f.bytes, dict(f.partition), now, True, json.dumps({"numRecords": f.rows})) for f in files]
+
+
+def _removes(files: Sequence[WrittenFile]) -> list[Action]:
+    now = int(time.time() * 1000)
+    return [RemoveAction(f.path, True, now, f.bytes, dict(f.partition)) for f in files]
+
+
+def _next(table: DeltaTable, claim: str) -> Transaction:
+    last = table.transaction_version(claim)
+    return Transaction(claim, 0 if last is None else last + 1)
+
+
+def _prove_written(root: Path, files: Sequence[WrittenFile]) -> None:
+    """A log names whatever it is told to: that a file is there, whole and encrypted is looked at before."""
+    for file in files:
+        path = root / file.path
+        try:
+            with path.open("rb") as stream:
+                begins = stream.read(len(ENCRYPTED))
+            whole = path.stat().st_size == file.bytes
+        except OSError:
+            begins, whole = b"", False
+        if not whole:
+            raise StorageError(
+                f"{root.name}: {path.name} is not there as it was written.",
+                next_step="run the step that writes it again",
+            )
+        if begins != ENCRYPTED:
+            raise StorageError(f"{root.name}: {path.name} is not encrypted.", next_step="check the Spark server's keys")
+
+
+def _open(where: str | Path) -> DeltaTable | None:
+    if not (Path(where) / LOG).is_dir():
+        return None
+    try:
+        return DeltaTable(str(where))
+    except DeltaError as error:
+        raise _failed(Path(where), error) from None
+
+
+def _create(root: Path, schema: Schema, partition_by: Sequence[str]) -> DeltaTable:
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        return DeltaTable.create(
+            str(root), schema, mode="ignore", partition_by=list(partition_by), configuration=CONFIGURATION
+        )
+    except DeltaError as error:
+        raise _failed(root, error) from None
+
+
+def _files(table: DeltaTable) -> list[WrittenFile]:
+    adds = table.get_add_actions(flatten=True)
+    columns = {name: adds.column(name).to_pylist() for name in adds.column_names}
+    named = {name: name.removeprefix("partition.") for name in columns if name.startswith("partition.")}
+    return [
+        WrittenFile(
+            path=path,
+            rows=columns["num_records"][at] or 0,
+            bytes=columns["size_bytes"][at],
+            partition={column: columns[name][at] for name, column in named.items()},
+        )
+        for at, path in enumerate(columns["path"])
+    ]
+
+
+def _schema(columns: Columns) -> Schema:
+    fields = [
+        {"name": name, "type": DELTA_TYPES.get(kind, kind), "nullable": True, "metadata": {}}
+        for name, kind in columns.items()
+    ]
+    return Schema.from_json(json.dumps({"type": "struct", "fields": fields}))
+
+
+def _types(schema: Schema) -> dict[str, Any]:
+    return {f["name"]: f["type"] for f in json.loads(schema.to_json())["fields"]}
+
+
+def _failed(root: Path, error: DeltaError) -> StorageError:
+    """Errors of the log quote paths and versions, never a row; still only what can be acted on is said."""
+    if "encrypted footer" in str(error):
+        return StorageError(
+            f"{root.name}: the checkpoint of its log is encrypted.",
+            next_step="run `hub lake maintain`, which rewrites it",
+        )
+    return StorageError(f"{root.name}: its log cannot be used ({type(error).__name__}).", next_step="try again")
