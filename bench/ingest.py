@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import events, machine, ours
-from bench.data import DELIVERY, PERIOD, SOURCE, TABLE, Data, make
+from bench.data import DELIVERY, SOURCE, TABLE, Data, make
 from bench.measure import Clock, load
 from bench.outcome import Outcome
 from bench.worker import OURS, PEERS
@@ -22,13 +22,13 @@ from jobs.delivery import DeliveryId
 from jobs.errors import HubError, StorageError, UnexpectedState
 from jobs.hub import Hub
 from jobs.lake.sealed import read_landed
-from jobs.rows.typed import typed
+from jobs.rows.pseudonymised import pseudonymised
 from jobs.serve.custody import initialise
 from jobs.settings import Settings
 from jobs.spark import selftest, session
 from jobs.spark import server as spark
 from jobs.steps import receive
-from schemas.loader import load_source, load_table
+from schemas.loader import load_table
 
 PLAIN = "hub, lake in clear"
 ENGINES = (OURS, *PEERS)
@@ -172,7 +172,7 @@ def pseudonym_share(at: Settings, data: Data, home: Path) -> dict[str, float]:
     clock = Clock((spark.running(at),))
     for _ in range(3):
         for name, contract in (("with", table), ("without", plain)):
-            typed(raw, contract, load_source(SOURCE).csv, PERIOD).write.format("noop").mode("overwrite").save()
+            pseudonymised(raw, contract).write.format("noop").mode("overwrite").save()
             clock.lap(name)
     hub.spark.stop()
     cpu = {n: statistics.median(c.cpu for c in clock.steps if c.step == n) for n in ("with", "without")}

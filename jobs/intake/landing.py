@@ -29,6 +29,8 @@ ROW_GROUP_BYTES = 32 * 2**20
 ENCRYPTED = b"PARE"
 LANDED = ".parquet"
 """What the name of a landing or quarantine file adds to that of the contributor's file."""
+MALFORMED, REFUSED = "malformed-", "refused-"
+"""How the names of quarantine files begin: lines that are no records, rows that break the contract."""
 
 
 def landed_name(file: str) -> str:
@@ -36,9 +38,19 @@ def landed_name(file: str) -> str:
     return file + LANDED
 
 
-def contributed_name(landed: str) -> str:
+def malformed_name(file: str) -> str:
+    """Name of the file in quarantine that holds the lines of a contributor's file that are no records."""
+    return MALFORMED + file + LANDED
+
+
+def refused_name(file: str) -> str:
+    """Name of the file in quarantine that holds the rows of a contributor's file that break the contract."""
+    return REFUSED + file + LANDED
+
+
+def contributed_name(name: str) -> str:
     """Name of the contributor's file whose rows a file in landing or quarantine holds."""
-    return landed.removesuffix(LANDED)
+    return name.removeprefix(MALFORMED).removeprefix(REFUSED).removesuffix(LANDED)
 
 
 class _Wrapping(pe.KmsClient):  # type: ignore[misc]
@@ -98,7 +110,8 @@ class EncryptedParquet:
                 write_batch_size=16384,
                 # statistics would be encrypted too; row numbers never repeat
                 write_statistics=False,
-                use_dictionary=[f.name for f in schema if f.type == pa.string()],
+                use_dictionary=[name for name in schema.names if name != "_row"],
+                store_decimal_as_integer=True,
                 store_schema=False,
                 encryption_properties=properties,
             )

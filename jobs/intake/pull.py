@@ -10,22 +10,24 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from jobs.delivery import DeliveryId
-from jobs.errors import ConflictError, ContractRefused, HubError, Incomplete, KeyRefused
+from jobs.errors import ConflictError, ContractRefused, HubError, Incomplete, KeyRefused, UnexpectedState
 from jobs.intake.connectors import Connector, connect, is_safe_name
-from jobs.intake.landing import LANDING, QUARANTINE, EncryptedParquet, landed_name
+from jobs.intake.landing import LANDING, QUARANTINE, EncryptedParquet, landed_name, malformed_name, refused_name
 from jobs.intake.lines import Place
 from jobs.intake.manifest import FileEntry, Manifest, read_manifest, require_complete
-from jobs.intake.readers.csv import MALFORMED, CsvFile, row_schema
+from jobs.intake.readers.csv import MALFORMED, CsvFile
 from jobs.intake.seal import seal
 from jobs.keys import read_public_key
+from jobs.rows.typed import Typed, reader_of, refused_schema, typed_schema, typing_of
 from schemas.loader import load_source, load_table, load_tables
 
 Progress = Callable[[str, int, int], None]
@@ -34,13 +36,15 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class FileReport:
-    """One file as it was received: well-formed rows, malformed lines (in all and by reason), bytes, sha256."""
+    """One file as it was received: well-formed rows, malformed lines (in all and by reason), how many of the rows break
+    the contract, bytes, sha256."""
 
     table: str
     file: str
     rows: int
     malformed: int
     reasons: dict[str, int]
+    refused: int
     bytes: int
     sha256: str
 
@@ -52,6 +56,8 @@ class PullReport:
     delivery: DeliveryId
     manifest_sha256: str
     stage1_key: str
+    reader: str
+    """Check value of what made the types (``jobs.rows.typed.reader_of``)."""
     files: tuple[FileReport, ...]
 
     @property
@@ -71,7 +77,7 @@ class _Doors:
     delivery: DeliveryId
     connector: Connector
     rows: Path
-    malformed: Path
+    apart: Path
     landing_key: rsa.RSAPublicKey
     quarantine_key: rsa.RSAPublicKey
 
@@ -87,8 +93,9 @@ def pull(
     known: Mapping[str, str] = MappingProxyType({}),
     progress: Progress | None = None,
 ) -> PullReport:
-    """Receives ``delivery`` into ``landing/<delivery>/<table>/<file>.parquet``; malformed lines go to
-    ``quarantine/<delivery>/<table>/malformed-<file>.parquet``, each sealed to its own key.
+    """Receives ``delivery`` into ``landing/<delivery>/<table>/<file>.parquet``, typed by its contract. Lines that are
+    no records go to ``quarantine/<delivery>/<table>/malformed-<file>.parquet``, and rows that break the contract, as
+    they came, to ``refused-<file>.parquet`` beside it. Each is sealed to its own key.
 
     ``stage1_key``: check value that the contributors' stage-1 key must have; another one raises ``KeyRefused``
     (stage1_key_other). ``known``: sha256 of files that other periods brought, and the delivery that did; the same file
@@ -106,10 +113,11 @@ def pull(
         if stage1_key is not None and manifest.stage1_key != stage1_key:
             raise _other_stage1_key(delivery)
         _refuse_known(delivery, manifest, known)
-        with _replacing(delivery, landing, quarantine) as (rows, malformed):
-            doors = _Doors(delivery, connector, rows, malformed, *keys)
+        with _replacing(delivery, landing, quarantine) as (rows, apart):
+            doors = _Doors(delivery, connector, rows, apart, *keys)
             files = tuple(_receive(entry, doors, progress) for entry in manifest.files)
-        return PullReport(delivery, sha256, manifest.stage1_key, files)
+        reader = reader_of(load_source(delivery.source).csv, load_tables(delivery.source).values())
+        return PullReport(delivery, sha256, manifest.stage1_key, reader, files)
     except ContractRefused as refusal:
         damaged = _keep_sealed(connector, delivery, manifest, quarantine, keys[1])
         if not damaged or refusal.reason == "checksum_mismatch":
@@ -121,26 +129,47 @@ def _receive(entry: FileEntry, doors: _Doors, progress: Progress | None) -> File
     """One file: one pass over its bytes."""
     table, dialect = load_table(doors.delivery.source, entry.table), load_source(doors.delivery.source).csv
     place = Place(str(doors.delivery), entry.name, f"{doors.delivery.source}/{entry.table}")
-    target = landed_name(entry.name)
+    typed = typing_of(table, dialect, doors.delivery.period)
+    target = doors.rows / entry.table / landed_name(entry.name)
+    apart = doors.apart / entry.table
     tell = None if progress is None else (lambda done: progress(entry.name, done, entry.bytes))
+    refused = 0
     with ExitStack() as stack:
         stream = stack.enter_context(doors.connector.open(doors.delivery, entry.name))
         file = CsvFile(stream, table, dialect, place, limit=entry.bytes, progress=tell)
-        good = stack.enter_context(
-            EncryptedParquet(doors.rows / entry.table / target, row_schema(table), doors.landing_key, LANDING)
-        )
-        bad: EncryptedParquet | None = None
+        good = stack.enter_context(EncryptedParquet(target, typed_schema(table), doors.landing_key, LANDING))
+        malformed = stack.enter_context(_Apart(apart / malformed_name(entry.name), MALFORMED, doors.quarantine_key))
+        bad = stack.enter_context(_Apart(apart / refused_name(entry.name), refused_schema(table), doors.quarantine_key))
         for records in file:
-            good.write(records.rows)
-            if records.malformed.num_rows and bad is None:
-                path = doors.malformed / entry.table / f"malformed-{target}"
-                bad = stack.enter_context(EncryptedParquet(path, MALFORMED, doors.quarantine_key, QUARANTINE))
-            if bad is not None:
-                bad.write(records.malformed)
+            malformed.write(records.malformed)
+            block = _typed(records.rows, typed, place)
+            good.write(block.rows)
+            bad.write(block.refused)
+            refused += block.refused.num_rows
         _compare(entry, file, place)
-    return FileReport(
-        entry.table, entry.name, file.rows, file.records - file.rows, file.malformed, file.size, file.sha256
-    )
+    lines = file.records - file.rows
+    return FileReport(entry.table, entry.name, file.rows, lines, file.malformed, refused, file.size, file.sha256)
+
+
+def _typed(rows: pa.Table, typed: Callable[[pa.Table], Typed], place: Place) -> Typed:
+    with suppress(Exception):  # whatever it is, its message may quote a value
+        return typed(rows)
+    raise UnexpectedState(f"{place.table}: its rows could not be given their types.")
+
+
+class _Apart(ExitStack):
+    """A file for the stewards, sealed to their key, that is there only when something was written."""
+
+    def __init__(self, target: Path, schema: pa.Schema, key: rsa.RSAPublicKey) -> None:
+        super().__init__()
+        self._target, self._schema, self._key = target, schema, key
+        self._file: EncryptedParquet | None = None
+
+    def write(self, rows: pa.Table) -> None:
+        if rows.num_rows and self._file is None:
+            self._file = self.enter_context(EncryptedParquet(self._target, self._schema, self._key, QUARANTINE))
+        if self._file is not None:
+            self._file.write(rows)
 
 
 def _compare(entry: FileEntry, file: CsvFile, place: Place) -> None:
@@ -160,27 +189,29 @@ def _replacing(delivery: DeliveryId, landing: Path, quarantine: Path) -> Iterato
     target, apart = delivery.under(landing), delivery.under(quarantine)
     name = target.name
     rows, old = target.with_name(f".{name}.partial"), target.with_name(f".{name}.old")
-    malformed = apart.with_name(f".{name}.partial")
+    sealed = apart.with_name(f".{name}.partial")
     target.parent.mkdir(parents=True, exist_ok=True)
     with _alone(target.with_name(f".{name}.lock"), delivery):
         if old.exists() and not target.exists():
             os.rename(old, target)
-        for left in (rows, malformed, old):
+        for left in (rows, sealed, old):
             shutil.rmtree(left, ignore_errors=True)
         try:
-            yield rows, malformed
-            new = {p.relative_to(malformed): p for p in malformed.glob("*/*.parquet")}
+            yield rows, sealed
+            new = {p.relative_to(sealed): p for p in sealed.glob("*/*.parquet")}
             for path, made in new.items():
                 (apart / path).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(made, apart / path)
-            for stale in apart.glob("*/malformed-*.parquet"):
+            for stale in apart.glob("*/*.parquet"):
                 if stale.relative_to(apart) not in new:
                     stale.unlink()
+            for stale in apart.glob("*/rows"):  # what a stage found among the rows that these replace
+                shutil.rmtree(stale, ignore_errors=True)
             if target.exists():
                 os.rename(target, old)
             os.rename(rows, target)
         finally:
-            for left in (rows, malformed, old):
+            for left in (rows, sealed, old):
                 shutil.rmtree(left, ignore_errors=True)
 
 

@@ -9,24 +9,35 @@ from pyspark.sql import functions as F
 
 from jobs.intake.landing import LANDED, QUARANTINE
 from jobs.rows.exceptions import PLACE
-from schemas.loader import Table
+from schemas.loader import Column, Table, spark_type
 
 
 def read_landed(spark: SparkSession, folder: Path, table: Table) -> DataFrame:
-    """The landed rows of a table as text, with ``_file`` (the contributor's file name) and ``_row``.
+    """The landed rows of a table in the lake's types, identifiers as text, with ``_file`` (the contributor's file
+    name), ``_row``, and ``_reason`` of those that break the contract.
 
     ``folder``: the delivery's in landing."""
-    schema = ", ".join(f"`{c}` string" for c in table.names) + ", _row bigint"
+    schema = ", ".join(f"`{c.name}` {landed_type(c)}" for c in table.columns) + ", _row bigint, _reason string"
     name = F.col("_metadata.file_name")
     file = F.substring(name, F.lit(1), F.length(name) - len(LANDED))
     return spark.read.schema(schema).parquet(str(folder / table.table)).select("*", file.alias("_file"))
 
 
-def write_quarantined(landed: DataFrame, refused: DataFrame, folder: Path, table: Table) -> None:
-    """Keeps refused rows as they were received, sealed to the stewards' key: this server cannot read them again.
+def landed_type(column: Column) -> str:
+    """The type of a column in landing, as Spark SQL writes it."""
+    return "string" if column.pseudonym else spark_type(column)
 
-    ``refused``: ``_file, _row, _reason`` of each; ``folder``: the delivery's in quarantine."""
-    rows = landed.join(F.broadcast(refused), list(PLACE))
+
+def write_quarantined(landed: DataFrame, found: DataFrame, folder: Path, table: Table) -> None:
+    """Keeps landed rows, sealed to the stewards' key: this server cannot read them again.
+
+    ``found``: ``_file, _row, _reason`` of each; ``folder``: the delivery's in quarantine."""
+    rows = landed.drop("_reason").join(F.broadcast(found), list(PLACE))
     rows.write.option("parquet.encryption.uniform.key", QUARANTINE).mode("overwrite").parquet(
-        str(folder / table.table / "rows")
+        str(found_folder(folder, table))
     )
+
+
+def found_folder(folder: Path, table: Table) -> Path:
+    """Where in a delivery's quarantine lies what a stage found. Not all of it is quarantined: see ``quarantine``."""
+    return folder / table.table / "rows"

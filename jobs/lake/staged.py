@@ -63,6 +63,10 @@ class StagedTable:
         """One row per row that others make an exception."""
         return spark.read.parquet(self._exceptions)
 
+    def read_few(self, spark: SparkSession) -> DataFrame:
+        """The rows that others make an exception of, as each says alone, with what others made of them."""
+        return self.read_rows(spark).join(F.broadcast(self.read_exceptions(spark)), list(PLACE))
+
     def read(self, spark: SparkSession) -> DataFrame:
         """The rows with their states, as ``with_state`` gives them; of a build's table, its rows."""
         rows = self.read_rows(spark)

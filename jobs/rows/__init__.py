@@ -1,1 +1,2 @@
-"""From landed text to typed, pseudonymised, accounted rows: pure functions, DataFrame in, DataFrame out."""
+"""From received text to typed, pseudonymised, accounted rows: pure functions. Casts and row rules take blocks of Arrow;
+what follows them takes DataFrames."""

@@ -1,4 +1,4 @@
-"""Casts and row rules: every landed row gets its typed columns and, when it breaks the contract, its reason code.
+"""Casts and row rules: every row of a block gets its typed columns and, when it breaks the contract, its reason code.
 
 Reason codes, each with its column after a colon: ``missing``, ``unparsable`` (not written in the form of its type),
 ``too_long``, ``form`` (not the contract's pattern), ``code`` (not in its closed list), ``out_of_range``, ``too_early``,
@@ -9,130 +9,178 @@ Blanks at both ends are not part of a value (``schemas.forms.BLANKS``); what sta
 
 from __future__ import annotations
 
-from datetime import timedelta
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
 
-from pyspark.sql import Column as C
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from jobs.spark.functions import PSEUDONYM
+from jobs.rows.casts import arrow_type, to_type
+from jobs.rows.texts import (
+    Mask,
+    array,
+    flat,
+    longer_than,
+    misshapen,
+    not_among,
+    numbers,
+    present,
+    strings,
+    to_values,
+    true,
+)
 from schemas.forms import form, latest
-from schemas.loader import Column, Csv, Table, spark_type
-from schemas.values import BLANKS, NO_IDENTIFIER, SURE_IDENTIFIER
+from schemas.loader import Column, Csv, Table
 
-END, SOUND = "\x1f", "_sound"
-"""What ends each field where a row is looked at as one text, and the answer of that look."""
+ROW, REASON = "_row", "_reason"
+READER = 1
+"""Counted up whenever this code would read a text otherwise than before."""
+_EPOCH = date(1970, 1, 1)
+_WORDS = {"meaning", "unit", "role", "exported_as", "identifying", "keep", "fk", "domain"}
+"""What a contract says of a column that does not change how it is read."""
+
+Rule = tuple[Callable[[pa.StringArray, pa.Array], Mask], str]
+"""Says where the values of a column, as text and in the lake's type, break it; and its reason code."""
 
 
-def sound(table: Table, csv: Csv) -> C:
-    """Whether every field of a row is surely empty, or written in its column's form, without blanks, no placeholder.
+@dataclass(frozen=True)
+class Typed:
+    """What became of one block of rows."""
 
-    One look at the whole row spares almost all rows a look at each of their fields.
+    rows: pa.Table
+    """All of them, as ``typed_schema`` says."""
+    refused: pa.Table
+    """Those that break the contract, as ``refused_schema`` says."""
+
+
+def typed_schema(table: Table) -> pa.Schema:
+    """What is landed of a table: its contract's columns in the lake's types (an identifier that is still to be
+    pseudonymised is text), missing where they cannot be read; the number of the record in its file; and the first rule
+    of the contract that the row breaks, missing when it keeps them."""
+    return pa.schema([*((c.name, arrow_type(c)) for c in table.columns), (ROW, pa.int64()), (REASON, pa.string())])
+
+
+def refused_schema(table: Table) -> pa.Schema:
+    """What is kept of rows that break the contract: the texts as they came, and why."""
+    return pa.schema([*((c.name, pa.string()) for c in table.columns), (ROW, pa.int64()), (REASON, pa.string())])
+
+
+def reader_of(csv: Csv, tables: Iterable[Table]) -> str:
+    """A check value (16 hexadecimal digits) of what reads the texts of a source: this code and the contract. Rows that
+    another one made of their texts are to be pulled again."""
+    columns = {t.table: (t.identity, [c.model_dump(exclude=_WORDS) for c in t.columns]) for t in tables}
+    said = json.dumps([READER, csv.model_dump(), columns], default=str)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
+def typing_of(table: Table, csv: Csv, period: str) -> Callable[[pa.Table], Typed]:
+    """What gives the rows of a block their types and their reasons. ``period``: the delivery's month, ``YYYY-MM``.
+
+    A block has the contract's columns as text and ``_row``.
     """
-    row = F.concat_ws(END, *[F.coalesce(c, F.lit("")) for c in table.names], F.lit(""))
-    return row.rlike("^" + "".join(_sound_field(c, csv) + END for c in table.columns) + r"\z")
+    columns = [(c.name, to_values(c), to_type(c, csv), _rules(c, csv, period)) for c in table.columns]
+    schema, kept = typed_schema(table), refused_schema(table)
+    unsure = [v for v in table.column(table.identity).values if v != "ok"] if table.identity else []
+
+    def typed(block: pa.Table) -> Typed:
+        first = _First(block.num_rows)
+        if table.identity and unsure:
+            status = to_values(table.column(table.identity))(flat(block.column(table.identity)))
+            for value in unsure:
+                first.mark(true(pc.is_in(status, value_set=strings([value]))), f"identity:{value}")
+        made = []
+        for name, to_text, cast, rules in columns:
+            texts = to_text(flat(block.column(name)))
+            values = cast(texts)
+            made.append(values)
+            for broken, code in rules:
+                first.mark(broken(texts, values), code)
+        reason = first.reasons()
+        refused = array(pa.int64(), np.flatnonzero(first.code))
+        as_sent = [block.column(name).take(refused) for name in (*table.names, ROW)]
+        return Typed(
+            pa.Table.from_arrays([*made, flat(block.column(ROW)), reason], schema=schema),
+            pa.Table.from_arrays([*as_sent, reason.take(refused)], schema=kept),
+        )
+
+    return typed
 
 
-def _sound_field(column: Column, csv: Csv) -> str:
-    """Pattern of a field at which nobody need look again."""
-    pattern = form(column, csv) or "[!-~]*"
-    if column.no_value == NO_IDENTIFIER:
-        until, beginning = SURE_IDENTIFIER
-        return f"(?:(?={until.replace('^', '^' + END)})(?!{beginning})(?:{pattern}))?"
-    if column.no_value:
-        return f"(?:(?!(?:{column.no_value}){END})(?:{pattern}))?"
-    return pattern if pattern.endswith("*") else f"(?:{pattern})?"
+class _First:
+    """The first rule that each row of a block breaks."""
+
+    def __init__(self, rows: int) -> None:
+        self.code = np.zeros(rows, np.int32)
+        self._codes: list[str | None] = [None]
+
+    def mark(self, broken: Mask, code: str) -> None:
+        if broken.any():
+            if code not in self._codes:
+                self._codes.append(code)
+            self.code[broken & (self.code == 0)] = self._codes.index(code)
+
+    def reasons(self) -> pa.StringArray:
+        if len(self._codes) == 1:
+            return pa.nulls(len(self.code), pa.string())
+        return strings(self._codes).take(array(pa.int32(), self.code))
 
 
-def text(column: Column) -> C:
-    """The value as sent but for blanks at its ends; null when it is empty or a sentinel. Of a row with ``sound``."""
-    sent = F.col(column.name)
-    value = F.when(F.col(SOUND), sent).otherwise(F.nullif(F.trim(sent, F.lit(BLANKS)), F.lit("")))
-    if column.no_value:
-        value = F.when(~F.col(SOUND) & value.rlike(whole(column.no_value)), None).otherwise(value)
-    return F.when(value.isin(list(column.null_values)), None).otherwise(value) if column.null_values else value
-
-
-def whole(pattern: str) -> str:
-    """The pattern of a whole value."""
-    return rf"^(?:{pattern})\z"
-
-
-def value(column: Column, csv: Csv) -> C:
-    """The value in the lake's type, from ``text``; null when it cannot be read as that type."""
-    sent = F.col(column.name)
-    if column.pseudonym:
-        return F.call_function(PSEUDONYM, F.lit(column.pseudonym), sent)
-    if column.type == "string":
-        return sent
-    if column.type == "date":
-        return F.try_to_date(sent, column.format or csv.date_format)
-    if column.type == "datetime":
-        return F.try_to_timestamp(sent, F.lit(csv.datetime_format))
-    if column.type in ("decimal", "double") and csv.decimal != ".":
-        sent = F.replace(sent, F.lit(csv.decimal), F.lit("."))
-    return sent.try_cast(spark_type(column))
-
-
-def reason(column: Column, csv: Csv, made: C, period: str) -> C | None:
-    """The first rule of the contract that a value breaks, null when it keeps them; None when there is no rule.
-    ``made``: the value in the lake's type; ``period``: the delivery's month."""
-    sent = F.col(column.name)
-    pattern = form(column, csv)
-    misshapen = ~F.col(SOUND) & ~sent.rlike(whole(pattern)) if pattern else F.lit(False)
-    broken: list[tuple[C, str]] = []
+def _rules(column: Column, csv: Csv, period: str) -> list[Rule]:
+    """The rules of the contract for one column, in the order in which they are asked."""
+    pattern, rules = form(column, csv), list[Rule]()
     if column.required:
-        broken.append((sent.isNull(), "missing"))
+        rules.append((lambda texts, _: ~present(texts) if texts.null_count else _nowhere(texts), "missing"))
     if column.type != "string":
-        broken.append((sent.isNotNull() & (made.isNull() | misshapen), "unparsable"))
+        rules.append((_unread, "unparsable"))
     if column.length and column.type in ("string", "integer", "bigint"):
-        digits = F.length(F.ltrim(sent, F.lit("-"))) if column.type != "string" else F.length(sent)
-        broken.append((digits > column.length, "too_long"))
+        rules.append((_of_text(longer_than(column.length, digits=column.type != "string")), "too_long"))
     if column.type == "string" and pattern:
-        broken.append((misshapen, "form"))
+        rules.append((_of_text(misshapen(pattern)), "form"))
     if column.values:
-        broken.append((~sent.isin(list(column.values)), "code"))
-    broken += bounds(column, made, period)
-    return first_of([(rule, f"{code}:{column.name}") for rule, code in broken]) if broken else None
+        rules.append((_of_text(not_among(column.values)), "code"))
+    return [(rule, f"{code}:{column.name}") for rule, code in [*rules, *_bounds(column, period)]]
 
 
-def bounds(column: Column, made: C, period: str) -> list[tuple[C, str]]:
-    """What a number or a date is held to, with its reason code."""
+def _of_text(rule: Callable[[pa.StringArray], Mask]) -> Callable[[pa.StringArray, pa.Array], Mask]:
+    return lambda texts, _: rule(texts)
+
+
+def _unread(texts: pa.StringArray, values: pa.Array) -> Mask:
+    return present(texts) & ~present(values) if values.null_count > texts.null_count else _nowhere(texts)
+
+
+def _bounds(column: Column, period: str) -> list[Rule]:
+    """What a number or a date is held to."""
     if column.type in ("date", "datetime"):
         next_day = latest(column.not_after, period) + timedelta(days=1)  # of a time, all of the last day counts
-        return [(made < F.lit(column.earliest), "too_early"), (made >= F.lit(next_day), "too_late")]
-    below = [] if column.min is None else [made < F.lit(column.min)]
-    above = [] if column.max is None else [made > F.lit(column.max)]
-    return [(rule, "out_of_range") for rule in below + above]
+        least, beyond = (_moment(day, column) for day in (column.earliest, next_day))
+        kind = np.int32 if column.type == "date" else np.int64
+        return [
+            (lambda _, values: (numbers(values, kind) < least) & present(values), "too_early"),
+            (lambda _, values: (numbers(values, kind) >= beyond) & present(values), "too_late"),
+        ]
+    rules: list[Rule] = []
+    if column.min is not None:
+        rules.append((_compared(pc.less, column.min), "out_of_range"))
+    if column.max is not None:
+        rules.append((_compared(pc.greater, column.max), "out_of_range"))
+    return rules
 
 
-def first_of(cases: list[tuple[C, str]]) -> C:
-    """The code of the first condition that holds, null when none does."""
-    (condition, code), *others = cases
-    chosen = F.when(condition, F.lit(code))
-    for condition, code in others:
-        chosen = chosen.when(condition, F.lit(code))
-    return chosen
+def _compared(compare: Callable[..., pa.BooleanArray], bound: Any) -> Callable[[pa.StringArray, pa.Array], Mask]:
+    limit = pc.cast(strings([str(bound)]), pa.int64())[0]
+    return lambda _, values: true(compare(values, limit))
 
 
-def typed(raw: DataFrame, table: Table, csv: Csv, period: str) -> DataFrame:
-    """One row per landed row: the lake's columns typed and pseudonymised, ``_file``, ``_row``, ``_reason``, and
-    ``_content``, a 64-bit hash of the lake's columns. ``period``: the delivery's month, ``YYYY-MM``."""
-    # in steps, so that the engine makes each text and each value once, for the lake and for its reason
-    place = ("_file", "_row")
-    texts = raw.select(*table.names, *place, sound(table, csv).alias(SOUND)).select(
-        *[text(c).alias(c.name) for c in table.columns], *place, SOUND
-    )
-    made = {c.name: f"_made_{c.name}" for c in table.columns}
-    both = texts.select("*", *[value(c, csv).alias(made[c.name]) for c in table.columns])
-    reasons = [r for c in table.columns if (r := reason(c, csv, F.col(made[c.name]), period)) is not None]
-    if table.identity:
-        status = table.column(table.identity)
-        unsure = [(F.col(status.name) == v, f"identity:{v}") for v in status.values if v != "ok"]
-        reasons.insert(0, first_of(unsure))
-    return both.select(
-        *[F.col(made[c.name]).alias(c.name) for c in table.lake_columns],
-        *place,
-        (F.coalesce(*reasons) if reasons else F.lit(None).cast("string")).alias("_reason"),
-        F.xxhash64(*[made[c.name] for c in table.lake_columns]).alias("_content"),
-    )
+def _moment(day: date, column: Column) -> int:
+    """A day as numbers of its column's type: days, or microseconds."""
+    return (day - _EPOCH).days * (1 if column.type == "date" else 86_400_000_000)
+
+
+def _nowhere(texts: pa.StringArray) -> Mask:
+    return np.zeros(len(texts), np.bool_)

@@ -15,6 +15,7 @@ from jobs.intake.arrivals import arrivals
 from jobs.intake.connectors import FolderOutbox
 from jobs.intake.manifest import declared, read_content
 from jobs.intake.pull import Progress, PullReport, pull
+from jobs.intake.quarantine import remove_records
 from jobs.rows.books import DUPLICATE, Book, whole_book
 from schemas.loader import source_names
 
@@ -160,12 +161,20 @@ def receive(hub: Hub, delivery: DeliveryId, *, again: bool = False, progress: Pr
         db.set_books(hub.engine, delivery, _all_rows(hub, delivery, DUPLICATE))
         db.record_event(hub.engine, delivery, "duplicate", reason=same, run=hub.run)
         shutil.rmtree(delivery.under(hub.settings.landing), ignore_errors=True)
+        remove_records(delivery, hub.settings.quarantine)
         return _answer(delivery, "duplicate", "stop")
     files = [
-        {"table": f.table, "file": f.file, "rows": f.rows, "malformed": f.malformed, "reasons": f.reasons}
+        {
+            "table": f.table,
+            "file": f.file,
+            "rows": f.rows,
+            "malformed": f.malformed,
+            "reasons": f.reasons,
+            "refused": f.refused,
+        }
         for f in report.files
     ]
-    db.record_event(hub.engine, delivery, "pulled", run=hub.run, detail={"files": files})
+    db.record_event(hub.engine, delivery, "pulled", run=hub.run, detail={"files": files, "reader": report.reader})
     return _answer(delivery, "pulled", "stage") | {"rows_in": report.rows}
 
 

@@ -1,4 +1,4 @@
-"""stage: one scan per table, from the sealed landing to typed, pseudonymised, counted rows that wait for their gate."""
+"""stage: one scan per table, from the sealed landing to pseudonymised, counted rows that wait for their gate."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from catalogue import db
-from jobs.delivery import DeliveryId, never_announced, not_ready, require_move
+from jobs.delivery import DeliveryId, may_act, never_announced, not_ready, require_move
+from jobs.errors import NotReady
 from jobs.hub import Hub, Progress
-from jobs.lake.sealed import read_landed, write_quarantined
+from jobs.lake.sealed import found_folder, read_landed, write_quarantined
 from jobs.lake.staged import StagedTable
 from jobs.quality import counters
 from jobs.quality.rules import load_rules
-from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, SETTLED, STATUS, Book, books_of, totals_of
+from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, SETTLED, STATUS, Book, StateCounts, books_of, totals_of
 from jobs.rows.counted import content_of, content_sum, corrected, state_counters, state_counts
 from jobs.rows.exceptions import PLACE, to_exceptions
+from jobs.rows.found import to_found
+from jobs.rows.pseudonymised import pseudonymised
 from jobs.rows.state import with_state
-from jobs.rows.typed import typed
+from jobs.rows.typed import reader_of
 from jobs.spark.session import safely
 from jobs.steps.whole import published_beside
 from schemas.loader import Table, load, load_source, load_table, load_tables
@@ -33,6 +36,7 @@ def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> d
     """Stages every table of a pulled delivery, parents first, and records its books and the counts of its rules."""
     files = pulled_files(hub, delivery)
     require_move(delivery, db.delivery_state(hub.engine, delivery), "staged")
+    _require_reader(hub, delivery)
     _ = hub.spark  # checks the keys before any data is read
     books: list[Book] = []
     content: dict[str, str] = {}
@@ -62,6 +66,19 @@ def pulled_files(hub: Hub, delivery: DeliveryId) -> Files:
     return list(_last(hub, delivery, "pulled")["files"])
 
 
+def _require_reader(hub: Hub, delivery: DeliveryId) -> None:
+    """Raises ``NotReady`` when the landed rows are not what this code and this contract make of the texts that came."""
+    if _last(hub, delivery, "pulled").get("reader") != reader_of(
+        load_source(delivery.source).csv, load_tables(delivery.source).values()
+    ):
+        again = "" if may_act("pull", db.delivery_state(hub.engine, delivery)) else " --again"
+        raise NotReady(
+            f"{delivery} was pulled by another contract or by another version of the hub than these.",
+            reason="not_ready",
+            next_step=f"`hub delivery pull --source {delivery.source} --period {delivery.period}{again}` comes first",
+        )
+
+
 def staged_content(hub: Hub, delivery: DeliveryId) -> dict[str, str]:
     """By table, the number of rows that the last stage kept and a sum of what they hold. Raises ``NotReady``."""
     return dict(_last(hub, delivery, "staged")["content"])
@@ -86,9 +103,9 @@ def _stage_table(hub: Hub, delivery: DeliveryId, table: Table, files: Files) -> 
         return StagedTable.of_delivery(hub.settings.lake, delivery, other)
 
     landed = read_landed(spark, delivery.under(hub.settings.landing), table)
+    apart = delivery.under(hub.settings.quarantine)
     parent = staged(load_table(delivery.source, table.parent.table)).read(spark) if table.parent else None
-    made = typed(landed, table, load_source(delivery.source).csv, delivery.period)
-    made = made.withColumn(counters.PERIOD, F.lit(delivery.period))
+    made = pseudonymised(landed, table).withColumn(counters.PERIOD, F.lit(delivery.period))
     alone = with_state(counters.annotate(made, rules, lambda other: staged(load(other)).read_kept(spark)), table)
     kept = F.col(STATUS) == KEPT
     content = content_sum(F.when(kept, F.col("_content")))
@@ -97,9 +114,9 @@ def _stage_table(hub: Hub, delivery: DeliveryId, table: Table, files: Files) -> 
     counts = write_counted(staged(table), alone, table, parent, aggregates)
     rows, states, reasons = staged(table).read(spark), state_counts(names, counts), {}
     if any(states[file, QUARANTINED] for file in names):
-        refused = rows.where(F.col(STATUS) == QUARANTINED).select(*PLACE, "_reason")
-        reasons = _count_reasons(refused)
-        write_quarantined(landed, refused, delivery.under(hub.settings.quarantine), table)
+        reasons = _count_reasons(rows.where(F.col(STATUS) == QUARANTINED).select(*PLACE, "_reason"))
+    if _may_have_found(staged(table), states, files) or found_folder(apart, table).exists():
+        write_quarantined(landed, to_found(staged(table).read_few(spark), table), apart, table)
     books = books_of(files, states, reasons)
     totals = totals_of(books)
     shares = {state: (totals[state], totals["rows_in"]) for state in (QUARANTINED, DUPLICATE, SETTLED)}
@@ -127,8 +144,7 @@ def write_counted(
     def count(few: DataFrame) -> dict[str, Any]:
         return with_state(few, table).agg(*aggregates).collect()[0].asDict()  # an aggregate: one row
 
-    exceptions = staged.read_exceptions(alone.sparkSession)
-    with _on_disk(rows.join(F.broadcast(exceptions), list(PLACE))) as few:
+    with _on_disk(staged.read_few(alone.sparkSession)) as few:
         return corrected(counts, before=count(few.select(*rows.columns)), after=count(few))
 
 
@@ -141,6 +157,12 @@ def _on_disk(rows: DataFrame) -> Iterator[DataFrame]:
         yield held
     finally:
         held.unpersist()
+
+
+def _may_have_found(staged: StagedTable, states: StateCounts, files: Files) -> bool:
+    """Whether there are rows whose end differs from what the pull said of them: it counted those that it refused."""
+    quarantined = sum(states[f["file"], QUARANTINED] - f["refused"] for f in files)
+    return staged.has_exceptions and bool(quarantined or any(states[f["file"], DUPLICATE] for f in files))
 
 
 def _count_reasons(refused: DataFrame) -> dict[tuple[str, str], int]:

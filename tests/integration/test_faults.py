@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,9 +17,11 @@ import pytest
 
 from catalogue import db
 from jobs.delivery import DeliveryId, Subject
-from jobs.errors import ConflictError, ServerUnavailable
+from jobs.errors import ConflictError, NotReady, ServerUnavailable
+from jobs.intake.quarantine import quarantined_records
 from jobs.lake import tables as lake
 from jobs.lake.layout import table_path
+from jobs.rows import typed
 from jobs.settings import Settings
 from jobs.spark import server
 from jobs.steps import build, gate, publish, receive, release, stage
@@ -71,8 +74,10 @@ def test_copies_conflicts_and_orphans_are_told_apart(small: Callable[..., World]
             and keyed.count(key(r, contract.key)) == 1
         ]
         same, differs = lonely[0], lonely[1]
-        lines += [dict(same), differs | {"PRS_PAI_MNT": "9999.99"}]
+        broken = same | {"DCT_ORD_NUM": "999999998", "PRS_PAI_MNT": "1e3"}
+        lines += [dict(same), differs | {"PRS_PAI_MNT": "9999.99"}, broken, dict(broken)]
         rows["er_pha_f"].append(rows["er_pha_f"][0] | {"DCT_ORD_NUM": "999999999"})
+        rows["er_pha_f"].append(rows["er_pha_f"][0] | {name: broken[name] for name in contract.key})
 
     change(world, delivery, spoil)
     books = []
@@ -84,11 +89,11 @@ def test_copies_conflicts_and_orphans_are_told_apart(small: Callable[..., World]
         books.append(each.deliveries[str(delivery)]["tables"])
     before, after = books
     lines, drugs = after["er_prs_f"], after["er_pha_f"]
-    assert lines["rows_in"] == before["er_prs_f"]["rows_in"] + 2
-    assert lines["rows_duplicate"] == before["er_prs_f"]["rows_duplicate"] + 1  # the copy; its twin is kept
-    assert lines["rows_quarantined"] == {"conflict": 2}  # neither can be believed
+    assert lines["rows_in"] == before["er_prs_f"]["rows_in"] + 4
+    assert lines["rows_duplicate"] == before["er_prs_f"]["rows_duplicate"] + 2  # the copies; one twin is kept
+    assert lines["rows_quarantined"] == {"conflict": 2, "unparsable:PRS_PAI_MNT": 1}  # of the first neither is believed
     assert lines["rows_published"] == before["er_prs_f"]["rows_published"] - 1
-    assert drugs["rows_quarantined"] == {"orphan": 1}
+    assert drugs["rows_quarantined"] == {"orphan": 2}  # one of them is a detail of a row that breaks the contract
     assert drugs["rows_published"] == before["er_pha_f"]["rows_published"]
     assert {t: b for t, b in after.items() if t not in ("er_prs_f", "er_pha_f")} == {
         t: b for t, b in before.items() if t not in ("er_prs_f", "er_pha_f")
@@ -96,6 +101,24 @@ def test_copies_conflicts_and_orphans_are_told_apart(small: Callable[..., World]
     sealed = list(delivery.under(world.settings.quarantine).rglob("*.parquet"))
     assert sealed
     assert all(p.read_bytes()[:4] == b"PARE" for p in sealed)
+    key = world.settings.keys / "steward" / "quarantine.pem"
+    listed = Counter((p["table"], p["reason"]) for p in quarantined_records(delivery, world.settings.quarantine, key))
+    assert listed == {(t, reason): n for t, book in after.items() for reason, n in book["rows_quarantined"].items()}
+
+
+def test_what_another_contract_or_another_reader_typed_is_pulled_again(
+    small: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, delivery = small("ville"), DeliveryId("ville", MONTH, 1)
+    hub = world.hub()
+    receive.announce(hub)
+    with monkeypatch.context() as before:
+        before.setattr(typed, "READER", 0)
+        receive.receive(hub, delivery)
+    with pytest.raises(NotReady, match="`hub delivery pull --source ville --period 2024-01` comes first"):
+        stage.stage(hub, delivery)
+    assert receive.receive(hub, delivery)["next"] == "stage"
+    assert stage.stage(hub, delivery)["state"] == "staged"
 
 
 class TestVersions:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.lake.staged import StagedTable
 from jobs.rows.counted import content_of, content_sum, state_counters, state_counts
 from jobs.rows.exceptions import PLACE, to_exceptions
+from jobs.rows.found import to_found
+from jobs.rows.pseudonymised import pseudonymised
 from jobs.rows.state import with_state
-from jobs.rows.typed import typed
 from jobs.steps.stage import write_counted
 from schemas.loader import Csv, Table
-from tests.spark.tables import check, table
+from tests.spark.tables import cells, check
+from tests.unit.typing_kit import FRENCH, TEXT, column, typed
 
 MONTH = "2024-01"
-FRENCH = Csv(date_format="dd/MM/yyyy", decimal=",")
-TEXT = {"fr": "x", "en": "x"}
-
-
-def column(name: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "meaning": TEXT} | more
 
 
 LINES = Table.model_validate(
@@ -71,9 +67,14 @@ DETAILS = Table.model_validate(
 )
 
 
-def landed(spark: SparkSession, contract: Table, text: str) -> DataFrame:
-    kinds = {c.name: "string" for c in contract.columns} | {"_file": "string", "_row": "bigint"}
-    return table(spark, text, kinds).fillna({"_file": "a.csv"})
+def landed(spark: SparkSession, contract: Table, text: str, csv: Csv = FRENCH) -> DataFrame:
+    """Rows as a pull lands them and as the stage takes them up, from the texts that a contributor sent."""
+    header, rows = cells(text)
+    sent = [dict(zip(header, row, strict=True)) for row in rows]
+    made = typed(contract, [tuple(row.get(name) for name in contract.names) for row in sent], csv, MONTH).rows
+    made = made.set_column(made.column_names.index("_row"), "_row", pa.array([int(row["_row"]) for row in sent]))
+    made = made.append_column("_file", pa.array([row.get("_file", "a.csv") for row in sent]))
+    return pseudonymised(spark.createDataFrame(made), contract)
 
 
 def to_staged(rows: DataFrame, contract: Table, parent: DataFrame | None) -> DataFrame:
@@ -97,7 +98,7 @@ def test_every_row_gets_its_type_or_its_reason(spark: SparkSession) -> None:
         9    | 9   | ABC  | 31/01/2024 | C   | 1   | 1.2.3
         """,
     )
-    staged = to_staged(typed(raw, LINES, FRENCH, MONTH), LINES, None)
+    staged = to_staged(raw, LINES, None)
     assert "NOTE" not in staged.columns
     check(
         staged,
@@ -131,7 +132,7 @@ def test_identical_copies_are_dropped_and_conflicting_ones_quarantined(spark: Sp
         """,
     )
     check(
-        to_staged(typed(raw, LINES, FRENCH, MONTH), LINES, None),
+        to_staged(raw, LINES, None),
         """
         _file | _row | ORD | _status     | _reason
         a.csv | 1    | 1   | kept        |
@@ -160,7 +161,7 @@ def test_reversals_are_settled_and_their_details_with_them(spark: SparkSession) 
         8    | 8   | DEF |            | C   | -1  | -25,00
         """,
     )
-    staged = to_staged(typed(raw, LINES, FRENCH, MONTH), LINES, None)
+    staged = to_staged(raw, LINES, None)
     check(
         staged,
         """
@@ -187,7 +188,7 @@ def test_reversals_are_settled_and_their_details_with_them(spark: SparkSession) 
         """,
     )
     check(
-        to_staged(typed(details, DETAILS, FRENCH, MONTH), DETAILS, staged),
+        to_staged(details, DETAILS, staged),
         """
         _row | ORD | _status     | _reason
         1    | 1   | settled     |
@@ -216,7 +217,7 @@ def test_a_table_is_counted_as_its_rows_end_although_it_was_counted_while_they_w
     files, kept = ["a.csv", "b.csv"], F.col("_status") == "kept"
     aggregates = [content_sum(F.when(kept, F.col("_content"))), *state_counters(files)]
     staged = StagedTable(tmp_path / "line", LINES)
-    alone = with_state(typed(landed(spark, LINES, MIXED), LINES, FRENCH, MONTH), LINES)
+    alone = with_state(landed(spark, LINES, MIXED), LINES)
     counted = write_counted(staged, alone, LINES, None, aggregates)
     check(
         staged.read(spark),
@@ -242,6 +243,39 @@ def test_a_table_is_counted_as_its_rows_end_although_it_was_counted_while_they_w
     names = [c.name for c in LINES.lake_columns]
     of_lake = staged.read_kept(spark).agg(content_sum(F.xxhash64(*names))).collect()[0][0]
     assert content_of(2, counted) == f"2:{of_lake}"
+
+
+def test_what_is_sealed_beside_what_the_pull_refused_is_what_only_other_rows_tell(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    rows = landed(
+        spark,
+        LINES,
+        """
+        _row | ORD | WHO | DAY        | ACT | QTY | EUR
+        1    | 1   | ABC | 31/01/2024 | C   | 1   | 25,00
+        2    | 1   | ABC | 31/01/2024 | C   | 1   | 25,00
+        3    | 2   | ABC | 31/01/2024 | X   | 1   | 25,00
+        4    | 2   | ABC | 31/01/2024 | X   | 1   | 25,00
+        5    | 3   | DEF | 31/01/2024 | C   | 1   | 25,00
+        6    | 3   | DEF | 30/01/2024 | C   | 1   | 25,00
+        7    | 4   | DEF | 01/01/0001 | C   | 1   | 25,00
+        8    | 4   | DEF | 31/01/2024 | C   | 1   | 25,00
+        """,
+    )
+    staged = StagedTable(tmp_path / "line", LINES)
+    kept = F.when(F.col("_status") == "kept", F.col("_content"))
+    write_counted(staged, with_state(rows, LINES), LINES, None, [content_sum(kept)])
+    check(
+        to_found(staged.read_few(spark), LINES),
+        """
+        _row | _reason
+        4    | duplicate
+        5    | conflict
+        6    | conflict
+        8    | conflict
+        """,
+    )
 
 
 def test_a_table_that_no_row_of_which_depends_on_another_has_no_exceptions(tmp_path: Path) -> None:
@@ -274,8 +308,9 @@ def test_sums_that_no_column_can_hold_cost_the_lines_of_their_act(spark: SparkSe
         11   | 11  | MNO | 2.00    |
         12   | 12  | MNO | -1.00   |
         """,
+        Csv(),
     )
-    staged = to_staged(typed(raw, LARGE, Csv(), MONTH), LARGE, None)
+    staged = to_staged(raw, LARGE, None)
     check(
         staged,
         """

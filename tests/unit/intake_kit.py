@@ -41,13 +41,24 @@ def file_name(table: str) -> str:
 
 
 def good(table: str, rows: int = 3, source: str = "dcir") -> bytes:
-    """A well-formed file; every row holds the canaries."""
-    names = load_table(source, table).names
-    lines = [";".join(names)]
+    """A well-formed file; every row holds the canaries, in columns of text too, and breaks the contract."""
+    columns = load_table(source, table).columns
+    lines = [";".join(c.name for c in columns)]
     for i in range(1, rows + 1):
-        values = [f"v{i}-{j}" for j in range(len(names))]
+        values = [f"v{i}-{j}" for j in range(len(columns))]
         values[: len(CANARIES)] = CANARIES
+        values[10:] = [CANARIES[j % 3] if columns[j].type == "string" else values[j] for j in range(10, len(columns))]
         lines.append(";".join(values))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def sound(table: str, rows: int = 3, source: str = "dcir") -> bytes:
+    """A well-formed file whose rows keep the contract: row n has n in every number, and an empty text if it may."""
+    columns = load_table(source, table).columns
+    lines = [";".join(c.name for c in columns)]
+    for i in range(1, rows + 1):
+        values = {"date": "01/03/2024", "string": "", "integer": str(i), "decimal": f"{i}.5"}
+        lines.append(";".join(values[c.type] or ("x" * c.required) for c in columns))
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.delivery import DeliveryId
-from jobs.errors import ConflictError, ContractRefused, Incomplete, KeyRefused
-from jobs.intake.landing import landed_name, read_encrypted
+from jobs.errors import ConflictError, ContractRefused, Incomplete, KeyRefused, UnexpectedState
+from jobs.intake.landing import landed_name, malformed_name, read_encrypted, refused_name
 from jobs.intake.seal import unseal
+from schemas.loader import load_table
 from tests.unit.intake_kit import (
     CANARIES,
     DELIVERY,
@@ -23,6 +26,7 @@ from tests.unit.intake_kit import (
     private_key,
     receive,
     send,
+    sound,
     written_by_the_hub,
 )
 
@@ -59,7 +63,7 @@ def refused(home: Path, **options: Any) -> ContractRefused:
     kept = DELIVERY.under(home / "quarantine") / "refused"
     received = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and not p.is_symlink()}
     assert {p.name.removesuffix(".sealed"): unsealed(p) for p in kept.iterdir()} == received
-    assert [p for p in (home / "quarantine").rglob("*") if p.suffix == ".parquet"] == []
+    assert [p for p in DELIVERY.under(home / "quarantine").rglob("*") if p.suffix == ".parquet"] == []
     assert canaries_in(written_by_the_hub(home)) == []
     chain: list[BaseException | None] = [caught.value]
     while chain[-1] is not None:
@@ -69,22 +73,46 @@ def refused(home: Path, **options: Any) -> ContractRefused:
     return caught.value
 
 
-def test_a_good_delivery_lands_whole(home: Path) -> None:
-    names = PHA.split(b"\n")[0].decode().split(";")
-    turned = b"\n".join(b";".join(reversed(line.split(b";"))) for line in PHA.splitlines()) + b"\n"
+def test_a_good_delivery_lands_whole_in_the_lakes_types(home: Path) -> None:
+    data = sound("er_pha_f")
+    turned = b"\n".join(b";".join(reversed(line.split(b";"))) for line in data.splitlines()) + b"\n"
     send(home / "outboxes", files={"er_pha_f": turned})
     seen: list[tuple[str, int, int]] = []
     report = receive(home, progress=lambda *step: seen.append(step), stage1_key="0123456789abcdef")
-    assert [(f.table, f.rows, f.malformed) for f in report.files] == [
-        (t, 3, 0) for t in ("ir_pha_r", "ir_ben_r", "er_prs_f", "er_pha_f", "er_cam_f")
+    assert [(f.table, f.rows, f.malformed, f.refused) for f in report.files] == [
+        (t, 3, 0, 0 if t == "er_pha_f" else 3) for t in ("ir_pha_r", "ir_ben_r", "er_prs_f", "er_pha_f", "er_cam_f")
     ]
     rows = landed(home, "er_pha_f")
-    assert rows.column_names == [*names, "_row"]
-    assert rows.to_pylist()[0] == {**dict(zip(names, PHA.splitlines()[1].decode().split(";"), strict=True)), "_row": 1}
+    contract = load_table("dcir", "er_pha_f")
+    assert rows.column_names == [*contract.names, "_row", "_reason"]
+    row = {"date": date(2024, 3, 1), "string": None, "integer": 2, "decimal": Decimal("2.5")}
+    said = {c.name: ("x" if c.required and c.type == "string" else row[c.type]) for c in contract.columns}
+    assert rows.to_pylist()[1] == {**said, "_row": 2, "_reason": None}
     assert rows["_row"].to_pylist() == [1, 2, 3]
     assert seen[-1] == (file_name("er_cam_f"), report.files[-1].bytes, report.files[-1].bytes)
     assert canaries_in(written_by_the_hub(home)) == []
-    assert not DELIVERY.under(home / "quarantine").exists()
+    assert not (DELIVERY.under(home / "quarantine") / "er_pha_f").exists()
+
+
+def test_rows_that_break_the_contract_land_with_their_reason_and_are_sealed_as_they_came(home: Path) -> None:
+    lines = sound("er_pha_f").splitlines()
+    names = lines[0].decode().split(";")
+    fields = lines[2].decode().split(";")
+    fields[names.index("PHA_ACT_QSN")] = " 1e3"
+    lines[2] = ";".join(fields).encode()
+    send(home / "outboxes", files={"er_pha_f": b"\n".join(lines) + b"\n"})
+    report = receive(home)
+    assert [f.refused for f in report.files if f.table == "er_pha_f"] == [1]
+    rows = landed(home, "er_pha_f")
+    assert rows["_reason"].to_pylist() == [None, "unparsable:PHA_ACT_QSN", None]
+    assert rows["PHA_ACT_QSN"].to_pylist() == [1, None, 3]
+    path = DELIVERY.under(home / "quarantine") / "er_pha_f" / refused_name("ER_PHA_F_202403.csv")
+    kept = read_encrypted(path, private_key("steward/quarantine"))
+    assert kept.to_pylist() == [
+        {**{n: f or None for n, f in zip(names, fields, strict=True)}, "_row": 2, "_reason": "unparsable:PHA_ACT_QSN"}
+    ]
+    with pytest.raises(KeyRefused):
+        read_encrypted(path, private_key("hub/landing"))
 
 
 def test_malformed_lines_are_sealed_apart_and_counted(home: Path) -> None:
@@ -95,7 +123,7 @@ def test_malformed_lines_are_sealed_apart_and_counted(home: Path) -> None:
     assert [(f.rows, f.malformed, f.reasons) for f in report.files if f.table == "er_pha_f"] == [(3, 1, {"fields": 1})]
     assert report.rows == 16
     assert landed(home, "er_pha_f")["_row"].to_pylist() == [1, 3, 4]
-    path = DELIVERY.under(home / "quarantine") / "er_pha_f" / f"malformed-{landed_name('ER_PHA_F_202403.csv')}"
+    path = DELIVERY.under(home / "quarantine") / "er_pha_f" / malformed_name("ER_PHA_F_202403.csv")
     kept = read_encrypted(path, private_key("steward/quarantine"))
     assert kept.to_pylist() == [{"_row": 2, "reason": "fields", "line": "CANARYP1ABCDEFGH2;too short"}]
     assert canaries_in(written_by_the_hub(home)) == []
@@ -103,17 +131,33 @@ def test_malformed_lines_are_sealed_apart_and_counted(home: Path) -> None:
         read_encrypted(path, private_key("hub/landing"))
 
 
+def test_no_fault_of_ours_tells_a_value(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> Any:
+        def typed(rows: Any) -> Any:
+            raise ValueError(f"{rows.to_pylist()}")
+
+        return typed
+
+    send(home / "outboxes")
+    monkeypatch.setattr("jobs.intake.pull.typing_of", failing)
+    with pytest.raises(UnexpectedState, match="dcir/ir_pha_r") as caught:
+        receive(home)
+    assert caught.value.__context__ is None and not any(c in str(caught.value) for c in CANARIES)
+
+
 def test_a_second_pull_changes_nothing_and_clears_what_is_stale(home: Path) -> None:
     send(home / "outboxes")
     first = receive(home)
     rows = landed(home, "er_prs_f")
     stale = DELIVERY.under(home / "quarantine") / "er_prs_f" / "malformed-old.parquet"
-    stale.parent.mkdir(parents=True)
     stale.write_bytes(b"")
+    found = stale.with_name("rows") / "part-0.parquet"
+    found.parent.mkdir()
+    found.write_bytes(b"")
     (DELIVERY.under(home / "landing").with_name(".v2.partial") / "er_prs_f").mkdir(parents=True)
     assert receive(home) == first
     assert landed(home, "er_prs_f").equals(rows)
-    assert not stale.exists()
+    assert not stale.exists() and not found.parent.exists()
     assert sorted(p.name for p in DELIVERY.under(home / "landing").parent.iterdir()) == [
         ".v1.lock",
         ".v2.lock",

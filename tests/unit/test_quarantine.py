@@ -11,27 +11,29 @@ from typer.testing import CliRunner
 
 from jobs.cli import delivery as cli
 from jobs.errors import ConfigError, KeyRefused
-from jobs.intake.landing import QUARANTINE, EncryptedParquet, landed_name
-from jobs.intake.quarantine import quarantined_records
+from jobs.intake.landing import QUARANTINE, EncryptedParquet, malformed_name, refused_name
+from jobs.intake.quarantine import quarantined_records, remove_records
 from jobs.intake.readers.csv import MALFORMED
 from jobs.keys import read_public_key
 from tests.unit.intake_kit import CANARIES, DELIVERY, shared_keys
 
 ROWS = pa.schema([("BEN_NIR_PSA", pa.string()), ("_row", pa.int64()), ("_file", pa.string()), ("_reason", pa.string())])
+REFUSED = ROWS.remove(2)
 
 
 @pytest.fixture
 def quarantine(tmp_path: Path) -> Path:
-    """As the stage and the pull leave it: rows of one table, a malformed line of another."""
+    """As the pull leaves it, and then the stage: it says of one row that the pull refused that it repeats another."""
     key = read_public_key(shared_keys() / "public" / "quarantine.pub.pem")
     folder = DELIVERY.under(tmp_path)
-    rows = [(CANARIES[0], 7, "A.csv", "orphan"), (CANARIES[0], 2, "A.csv", "unparsable:EXE_SOI_DTD")]
-    malformed = f"malformed-{landed_name('ER_PHA_F_202403.csv')}"
+    found = [(CANARIES[0], 7, "A.csv", "orphan"), (CANARIES[0], 9, "A.csv", "duplicate")]
+    refused = [(CANARIES[0], 9, "unparsable:EXE_SOI_DTD"), (CANARIES[0], 2, "unparsable:EXE_SOI_DTD")]
     for path, schema, values in (
-        (folder / "er_prs_f" / "rows" / "part-0.parquet", ROWS, rows),
-        (folder / "er_pha_f" / malformed, MALFORMED, [(3, "fields", CANARIES[1])]),
+        (folder / "er_prs_f" / "rows" / "part-0.parquet", ROWS, found),
+        (folder / "er_prs_f" / refused_name("A.csv"), REFUSED, refused),
+        (folder / "er_pha_f" / malformed_name("ER_PHA_F_202403.csv"), MALFORMED, [(3, "fields", CANARIES[1])]),
     ):
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with EncryptedParquet(path, schema, key, QUARANTINE) as out:
             out.write(pa.Table.from_pylist([dict(zip(schema.names, v, strict=True)) for v in values], schema=schema))
     (folder / "refused").mkdir()
@@ -58,6 +60,11 @@ def test_a_table_that_has_none_is_said_and_an_empty_quarantine_is_empty(quaranti
     with pytest.raises(ConfigError, match="ir_ben_r"):
         quarantined_records(DELIVERY, quarantine, key, "ir_ben_r")
     assert list(quarantined_records(DELIVERY, quarantine / "other", key)) == []
+
+
+def test_a_twin_leaves_no_records_and_what_was_refused_whole_stays(quarantine: Path) -> None:
+    remove_records(DELIVERY, quarantine)
+    assert [p.name for p in DELIVERY.under(quarantine).iterdir()] == ["refused"]
 
 
 def test_the_command_says_when_there_are_more(quarantine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ _LF, _CR = 10, 13
 
 
 def row_schema(table: Table) -> pa.Schema:
-    """What is landed of a table: its contract columns as text, in contract order, then ``_row``.
+    """What is read of a table: its contract columns as text, in contract order, then ``_row``.
 
     ``_row`` is the 1-based number of the record in its file; malformed records are counted, blank lines are not.
     """
