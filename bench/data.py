@@ -18,7 +18,7 @@ from typing import Any
 
 from jobs import keys
 from jobs.contributors.synthetic.csvs import to_bytes
-from jobs.contributors.synthetic.deliveries import Delivery, file_name, files_of
+from jobs.contributors.synthetic.deliveries import KEPT, SETTLED, Delivery, file_name, files_of
 from jobs.contributors.synthetic.faults import RowFault, bad_rows
 from jobs.contributors.synthetic.generate import Parameters, population_of, sound_deliveries
 from jobs.contributors.synthetic.manifest import declare
@@ -54,7 +54,7 @@ class Data:
     size: int
     """Bytes of its files."""
     books: dict[str, int]
-    """Lines by what they should become: kept, duplicate, settled, or the reason code of the quarantine."""
+    """Lines by what the stage should find: kept, duplicate, or the reason code of the quarantine."""
 
     @property
     def files(self) -> list[Path]:
@@ -126,7 +126,7 @@ def _write(home: Path, rows: int, seed: int) -> dict[str, Any]:
         named[name] = TABLE
     order = load_source(SOURCE).tables
     declare(folder, dict(sorted(named.items(), key=lambda f: order.index(f[1]))), keys.check_value(key))
-    tags = Counter(str(t) for t in table["_tag"])
+    tags = Counter(KEPT if t == SETTLED else str(t) for t in table["_tag"])  # the build settles what is published
     return {
         "rows": len(table) * times,
         "size": sum((folder / n).stat().st_size for n in names),

@@ -67,8 +67,7 @@ def outcome(hub: Hub, delivery: DeliveryId) -> Outcome:
     for book in known["books"] if known else []:
         if book["table"] == TABLE:
             states = {"kept": book["rows_published"], "duplicate": book["rows_duplicate"]}
-            states |= {"settled": book["rows_settled"], **book["rows_quarantined"]}
-            for state, rows in states.items():
+            for state, rows in (states | book["rows_quarantined"]).items():
                 books[state] = books.get(state, 0) + rows
     counted = db.get_counts(hub.engine, delivery)[NAME]
     counts = {r.id: list(counted[r.id]) for r in row_rules(list(load_rules(NAME)))}

@@ -21,7 +21,6 @@ from schemas.loader import load_source, load_table
 
 THREADS = 2
 CONTRACT, CSV = load_table(SOURCE, TABLE), load_source(SOURCE).csv
-SETTLE = sql.settle_of(CONTRACT)
 RULES = sql.row_rules(list(load_rules(f"{SOURCE}/{TABLE}")))
 DOMAIN = b"hub/p2/v1\0"
 BLOCK = 64
@@ -42,7 +41,7 @@ def run(data: Data, out: Path, lap: Any) -> Outcome:
         lap("pseudonymise")
         _exceptions(db)
         _rows(db)
-        lap("copies, reversals")
+        lap("copies")
         outcome = _count(db)
         lap("count")
         _quarantine(db, out / "quarantine")
@@ -92,7 +91,7 @@ def _pseudonyms(db: Any, domain: str, key: bytes) -> None:
 
 
 def _exceptions(db: Any) -> None:
-    """Copies and reversals: one row per line that is not simply kept."""
+    """Copies: one row per line that is not simply kept."""
     key, content = ", ".join(CONTRACT.key), ", ".join(c.name for c in CONTRACT.lake_columns)
     db.execute(f"""
         CREATE TABLE copies AS
@@ -104,35 +103,14 @@ def _exceptions(db: Any) -> None:
           FROM suspects WINDOW same AS (PARTITION BY {key}))
         SELECT _row, CASE WHEN differ THEN 'conflict' ELSE 'duplicate' END AS copy FROM marked WHERE differ OR place > 1
     """)
-    group, quantity = ", ".join(SETTLE.group), SETTLE.quantity
-    sums = ", ".join(f"sum({n}) OVER act AS sum_{n}" for n in (quantity, *SETTLE.sums))
-    kept = ", ".join(f"sum_{n}" for n in (quantity, *SETTLE.sums))
-    db.execute(f"""
-        CREATE TABLE reversals AS
-        WITH negative AS (SELECT DISTINCT hash({group}) AS h FROM typed WHERE _reason IS NULL AND {quantity} < 0),
-        lines AS (
-          SELECT * FROM typed WHERE _reason IS NULL AND hash({group}) IN (SELECT h FROM negative)
-          AND _row NOT IN (SELECT _row FROM copies)),
-        acts AS (
-          SELECT _row, min({quantity}) OVER act AS least, {sums},
-            row_number() OVER (act ORDER BY ({quantity} > 0) DESC, _row DESC) AS place
-          FROM lines WINDOW act AS (PARTITION BY {group}))
-        SELECT _row, place > 1 OR sum_{quantity} <= 0 AS settled, {kept} FROM acts WHERE least < 0
-    """)
 
 
 def _rows(db: Any) -> None:
-    """The view of all lines with their state; a line that takes its act's sums has them."""
-    added = (SETTLE.quantity, *SETTLE.sums)
+    """The view of all lines with their state."""
     columns = []
     for column in CONTRACT.lake_columns:
         name = column.name
-        if name in added:
-            columns.append(f"coalesce(CASE WHEN NOT settled THEN sum_{name} END, t.{name})::{_decimal(name)} AS {name}")
-        elif column.pseudonym:
-            columns.append(f"p_{name}.pseudonym AS {name}")
-        else:
-            columns.append(f"t.{name}")
+        columns.append(f"p_{name}.pseudonym AS {name}" if column.pseudonym else f"t.{name}")
     joined = " ".join(
         f"LEFT JOIN p_{c.pseudonym} p_{c.name} ON p_{c.name}.value = t.{c.name}"
         for c in CONTRACT.lake_columns
@@ -141,15 +119,10 @@ def _rows(db: Any) -> None:
     db.execute(f"""
         CREATE VIEW lines AS SELECT {", ".join(columns)}, _file, t._row,
           CASE WHEN copy = 'duplicate' THEN 'duplicate' WHEN coalesce(_reason, copy) IS NOT NULL THEN 'quarantined'
-            WHEN settled THEN 'settled' ELSE 'kept' END AS _status,
+            ELSE 'kept' END AS _status,
           coalesce(_reason, copy) AS _reason
-        FROM typed t LEFT JOIN copies c ON c._row = t._row LEFT JOIN reversals r ON r._row = t._row {joined}
+        FROM typed t LEFT JOIN copies c ON c._row = t._row {joined}
     """)
-
-
-def _decimal(name: str) -> str:
-    column = CONTRACT.column(name)
-    return f"decimal({column.precision},{column.scale})"
 
 
 def _count(db: Any) -> Outcome:

@@ -25,10 +25,8 @@ from schemas.loader import Column, load_source, load_table
 from schemas.values import BLANKS
 
 CONTRACT, CSV = load_table(SOURCE, TABLE), load_source(SOURCE).csv
-SETTLE = sql.settle_of(CONTRACT)
 RULES = sql.row_rules(list(load_rules(f"{SOURCE}/{TABLE}")))
 DOMAIN = b"hub/p2/v1\0"
-STATES = ("kept", "duplicate", "settled")
 
 
 def run(data: Data, out: Path, lap: Any) -> Outcome:
@@ -40,9 +38,8 @@ def run(data: Data, out: Path, lap: Any) -> Outcome:
     lap("parse, cast, rules, pseudonymise")
     typed = pl.scan_ipc(work)
     copies = _copies(typed)
-    reversals = _reversals(typed, copies)
-    lap("copies, reversals")
-    lines = _rows(typed, copies, reversals)
+    lap("copies")
+    lines = _rows(typed, copies)
     status = pl.col("_status")
     books = lines.group_by(pl.when(status == "quarantined").then(pl.col("_reason")).otherwise(status).alias("state"))
     kept = lines.filter(status == "kept")
@@ -159,41 +156,17 @@ def _copies(typed: Any) -> Any:
     return suspects.select("_row", copy.alias("copy")).filter(pl.col("copy").is_not_null())
 
 
-def _reversals(typed: Any, copies: Any) -> Any:
-    """One row per line of an act that has a cancelling line, with the sums of the act."""
+def _rows(typed: Any, copies: Any) -> Any:
+    """All lines with their state."""
 
-    group, quantity = list(SETTLE.group), pl.col(SETTLE.quantity)
-    sound = typed.filter(pl.col("_reason").is_null())
-    hashed = sound.select("_row", SETTLE.quantity, _hash(group).alias("_h"))
-    negative = hashed.filter(quantity < 0).select("_h").unique()
-    rows = hashed.join(negative, on="_h", how="semi").select("_row").collect(engine="streaming")
-    rows = rows.join(copies, on="_row", how="anti")
-    lines = typed.join(rows.lazy(), on="_row", how="semi").collect(engine="streaming")
-    sums = [pl.col(n).sum().over(group).alias(f"sum_{n}") for n in (SETTLE.quantity, *SETTLE.sums)]
-    # a line of positive quantity goes before the others, a later one before an earlier one
-    order = (pl.col("_row") + (quantity > 0).cast(pl.Int64) * 2**40).rank("ordinal", descending=True).over(group)
-    acts = lines.select("_row", quantity.min().over(group).alias("least"), order.alias("place"), *sums)
-    settled = (pl.col("place") > 1) | (pl.col(f"sum_{SETTLE.quantity}") <= 0)
-    return acts.filter(pl.col("least") < 0).with_columns(settled.alias("settled")).drop("least", "place")
-
-
-def _rows(typed: Any, copies: Any, reversals: Any) -> Any:
-    """All lines with their state; a line that takes its act's sums has them."""
-
-    joined = typed.join(copies.lazy(), on="_row", how="left").join(reversals.lazy(), on="_row", how="left")
+    joined = typed.join(copies.lazy(), on="_row", how="left")
     reason = pl.coalesce(pl.col("_reason"), pl.col("copy"))
     status = (
         pl.when(pl.col("copy") == "duplicate").then(pl.lit("duplicate"))
         .when(reason.is_not_null()).then(pl.lit("quarantined"))
-        .when(pl.col("settled").fill_null(False)).then(pl.lit("settled"))
         .otherwise(pl.lit("kept"))
     )  # fmt: skip
-    sums = [
-        pl.when(~pl.col("settled").fill_null(True)).then(pl.col(f"sum_{n}")).otherwise(pl.col(n))
-        .cast(pl.Decimal(CONTRACT.column(n).precision, CONTRACT.column(n).scale)).alias(n)
-        for n in (SETTLE.quantity, *SETTLE.sums)
-    ]  # fmt: skip
-    marked = joined.with_columns(*sums, status.alias("_status"), reason.alias("_reason"))
+    marked = joined.with_columns(status.alias("_status"), reason.alias("_reason"))
     return marked.select(*[c.name for c in CONTRACT.lake_columns], "_file", "_row", "_status", "_reason")
 
 

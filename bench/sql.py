@@ -7,21 +7,13 @@ come to the same rows.
 from __future__ import annotations
 
 from expectations.kinds import FROM_BOOKS
-from jobs.errors import UnexpectedState
 from jobs.quality.rule import Rule
 from schemas.forms import form, latest
-from schemas.loader import Column, Csv, Settle, Table
+from schemas.loader import Column, Csv, Table
 from schemas.values import BLANKS
 
 STRPTIME = {"dd/MM/yyyy": "%d/%m/%Y", "yyyy-MM-dd": "%Y-%m-%d"}
 TYPES = {"string": "varchar", "date": "date", "integer": "integer", "bigint": "bigint", "double": "double"}
-
-
-def settle_of(table: Table) -> Settle:
-    """How the table's reversals are settled. Raises ``UnexpectedState`` when they are not."""
-    if table.settle is None:
-        raise UnexpectedState(f"{table.table} settles no reversals: the peers would do more than the hub.")
-    return table.settle
 
 
 def quoted(value: object) -> str:

@@ -42,7 +42,6 @@ class Kind:
 OF: Mapping[str, Mapping[Lang, str]] = {
     "quarantined": {"fr": "aucune ligne reçue n'est mise en quarantaine", "en": "no received row is quarantined"},
     "duplicate": {"fr": "aucune ligne reçue n'est une copie exacte", "en": "no received row is an exact copy"},
-    "settled": {"fr": "aucune ligne reçue n'est annulée par une régularisation", "en": "no received row is reversed"},
     "unattributable": {
         "fr": "chaque évènement est rattaché à une personne",
         "en": "every event is attributed to one person",
@@ -55,7 +54,7 @@ OF: Mapping[str, Mapping[Lang, str]] = {
 """What a ``rate`` rule may limit. ``unmapped`` is counted on the column, the others come from the books."""
 
 FROM_BOOKS = frozenset(OF) - {"unmapped"}
-STATUSES = frozenset({"quarantined", "duplicate", "settled"})
+STATUSES = frozenset({"quarantined", "duplicate"})
 """Values of ``_status`` in a staged table that a rate can also be counted on."""
 
 PRESENT: Mapping[Lang, str] = {"fr": "lignes où la valeur est renseignée", "en": "rows where the value is present"}
@@ -68,13 +67,13 @@ RECEIVED: Mapping[Lang, str] = {"fr": "lignes reçues", "en": "rows received"}
 RATE_OVER: Mapping[str, Mapping[Lang, str]] = {
     "quarantined": RECEIVED,
     "duplicate": RECEIVED,
-    "settled": RECEIVED,
     "unattributable": {"fr": "évènements des sources", "en": "events of the sources"},
     "unmapped": PRESENT,
 }
 """What a ``rate`` rule is a share of."""
 
-ORDERED = frozenset({"integer", "bigint", "decimal", "double", "date", "datetime"})
+NUMBERS = frozenset({"integer", "bigint", "decimal", "double"})
+ORDERED = NUMBERS | {"date", "datetime"}
 
 
 def _list(values: Sequence[Any], unit: str) -> str:
@@ -150,6 +149,15 @@ def _kinds() -> tuple[Kind, ...]:
             ALL_PRESENT,
             "ExpectColumnPairValuesAToBeGreaterThanB",
             types=ORDERED,
+        ),
+        Kind(
+            "same_sign",
+            columns,
+            lambda a: f"{' et '.join(a['columns'])} n'ont pas des signes contraires",
+            lambda a: f"{' and '.join(a['columns'])} do not have opposite signs",
+            ALL_PRESENT,
+            "ExpectColumnValuesToBeInSet",
+            types=NUMBERS,
         ),
         Kind(
             "in_period",

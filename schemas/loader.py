@@ -121,7 +121,8 @@ def spark_type(column: Column) -> str:
 
 
 class Settle(Data):
-    """How reversals are settled: lines equal in ``group`` are one act; its ``quantity`` is summed and must stay > 0."""
+    """How a build settles reversals: lines equal in ``group`` are one act; its ``quantity`` is summed, must stay > 0.
+    A table that settles has a key, and its details name it by that key."""
 
     group: tuple[str, ...]
     quantity: str

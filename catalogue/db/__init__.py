@@ -1,6 +1,6 @@
 """The one door to the hub database for jobs and pages: every function takes an engine and is one transaction."""
 
-from catalogue.db.builds import build_losses, filter_books
+from catalogue.db.builds import build_losses, filter_books, with_settled
 from catalogue.db.decisions import list_decisions, record_decision
 from catalogue.db.deliveries import (
     announce,
@@ -109,4 +109,5 @@ __all__ = [
     "source_versions",
     "start_build",
     "with_due",
+    "with_settled",
 ]

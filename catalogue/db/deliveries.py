@@ -124,9 +124,9 @@ def delivery_state(engine: Engine, delivery_id: object) -> str | None:
 
 def set_books(engine: Engine, delivery_id: object, books: Iterable[Mapping[str, Any]]) -> None:
     """Replace the books of a delivery, one entry per file: ``table, file, rows_in, rows_published, rows_duplicate,
-    rows_settled, rows_quarantined: {reason: rows}``.
+    rows_quarantined: {reason: rows}``.
 
-    Raises ``UnexpectedState`` when a file's rows in are not published + quarantined + duplicate + settled.
+    Raises ``UnexpectedState`` when a file's rows in are not published + quarantined + duplicate.
     """
     rows = [
         Book(
@@ -136,7 +136,6 @@ def set_books(engine: Engine, delivery_id: object, books: Iterable[Mapping[str, 
             rows_in=b["rows_in"],
             rows_published=b["rows_published"],
             rows_duplicate=b["rows_duplicate"],
-            rows_settled=b["rows_settled"],
             rows_quarantined={k: int(v) for k, v in sorted(b["rows_quarantined"].items()) if v},
         )
         for b in books
@@ -161,7 +160,7 @@ def refuse_books(engine: Engine, delivery_id: object, reason: str) -> None:
 
 
 def _must_balance(row: Book) -> None:
-    parts = [row.rows_published, row.rows_duplicate, row.rows_settled, *row.rows_quarantined.values()]
+    parts = [row.rows_published, row.rows_duplicate, *row.rows_quarantined.values()]
     if min(row.rows_in, *parts) < 0 or row.rows_in != sum(parts):
         raise UnexpectedState(
             f"The books of {row.delivery_id}, {row.table_name} do not balance: {row.rows_in} in, {sum(parts)} out.",
@@ -175,8 +174,11 @@ def list_deliveries(
 ) -> list[Record]:
     """One record per delivery, by source, period and version: ``id, source, period, version, synthetic,
     state, reason, at, first_seen_at, in_lake, published_at, rows_in_lake, replaced_by, rows_in, rows_published,
-    rows_quarantined {reason: rows}, rows_duplicate, rows_settled,
+    rows_quarantined {reason: rows}, rows_duplicate,
     tables {table: the same counts}, books [table, file and the same counts]``.
+
+    A delivery that was staged when the stage settled reversals also counts ``rows_settled``, beside the others; of all
+    deliveries ``with_settled`` tells what builds settle.
 
     ``state``, ``reason``, ``at`` and the counts of rows are those of the last attempt to take it in; rows are zero
     until it was staged. ``in_lake``, ``published_at``, ``rows_in_lake`` (None: not recorded) and ``tables_in_lake``
@@ -235,6 +237,7 @@ def _in_lake(delivery: Delivery, held: Holding | None, had_its_turn: bool) -> Re
 
 
 def _sum(books: Sequence[Book]) -> Record:
+    settled = [b.rows_settled for b in books if b.rows_settled is not None]
     quarantined: dict[str, int] = {}
     for book in books:
         for reason, rows in book.rows_quarantined.items():
@@ -244,7 +247,7 @@ def _sum(books: Sequence[Book]) -> Record:
         "rows_published": sum(b.rows_published for b in books),
         "rows_quarantined": dict(sorted(quarantined.items())),
         "rows_duplicate": sum(b.rows_duplicate for b in books),
-        "rows_settled": sum(b.rows_settled for b in books),
+        **({"rows_settled": sum(settled)} if settled else {}),
     }
 
 

@@ -133,7 +133,7 @@ class Event(Base):
 
 
 class Book(Base):
-    """The books of one file: ``rows_in = rows_published + rows_duplicate + rows_settled + quarantined rows``."""
+    """The books of one file: ``rows_in = rows_published + rows_duplicate + quarantined rows``."""
 
     __tablename__ = "book"
     __table_args__ = (
@@ -148,7 +148,8 @@ class Book(Base):
     rows_in: Mapped[int]
     rows_published: Mapped[int]
     rows_duplicate: Mapped[int]
-    rows_settled: Mapped[int]
+    rows_settled: Mapped[int | None]
+    """Of a file that was staged when the stage settled reversals; NULL since: such rows are published."""
     rows_quarantined: Mapped[dict[str, int]]
     """Rows by reason code."""
 

@@ -14,7 +14,7 @@ from jobs.disclosure.control import hidden_in_line, is_small, to_share, to_shown
 Record = Mapping[str, Any]
 Count = int | None
 
-PARTS = ("rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
+PARTS = ("rows_published", "rows_quarantined", "rows_duplicate")
 """What becomes of the rows of a file, in the order in which it is shown."""
 NOBODY = {"who": None, "reason": None}
 """What the public learns of the steward who decided."""
@@ -70,12 +70,12 @@ def _to_book(book: Record, *, exact: bool, published_hidden: bool) -> dict[str, 
         "rows_published": None if published_hidden and not exact else shown(book["rows_published"]),
         "rows_quarantined": to_sum(reasons.values()) if reasons else shown(0),
         "rows_duplicate": shown(book["rows_duplicate"]),
-        "rows_settled": shown(book["rows_settled"]),
     }
+    beside = [shown(book["rows_settled"])] if "rows_settled" in book else []
     return {
         "table": book["table"],
         "file": book["file"],
-        "rows": {"rows_in": to_sum(rows.values()), **rows},
+        "rows": {"rows_in": to_sum([*rows.values(), *beside]), **rows},
         "reasons": reasons,
     }
 

@@ -217,8 +217,9 @@ def _is_known(name: str, known: set[str]) -> bool:
 
 def deliveries(engine: Engine, source: str, state: str, *, exact: bool) -> Page:
     """Deliveries with their books, of a source and in a state when asked; sums of those shown, without those whose rows
-    were replaced in the lake, or withdrawn."""
+    were replaced in the lake, or withdrawn. Stewards (``exact``) also see what reversals settled of each."""
     every = db.list_deliveries(engine)
+    every = db.with_settled(engine, every) if exact else every
     lake = control.to_lake(every, exact=exact)
     chosen = [
         with_rows(d, lake[d["id"]], exact=exact)
@@ -252,7 +253,7 @@ def delivery(engine: Engine, delivery_id: str, *, exact: bool) -> Page | None:
     record = db.get_delivery(engine, delivery_id)
     if record is None:
         return None
-    (known,) = db.with_due([record], db.dues())
+    (known,) = db.with_due(db.with_settled(engine, [record]) if exact else [record], db.dues())
     same_source = db.list_deliveries(engine, known["source"])
     ids = {d["id"] for d in same_source}
     run = db.last_quality_run(engine, delivery_id)

@@ -116,7 +116,7 @@ def _contract_table(where: str, table: Table) -> Iterator[str]:
     said = {
         "Key": _codes(table.key),
         "Parent": f"`{table.parent.table}` by {_codes(table.parent.columns)}" if table.parent else "",
-        "Reversals": f"lines equal in {_codes(table.settle.group)} are one act; `{table.settle.quantity}` is summed"
+        "Reversals": f"lines equal in {_codes(table.settle.group)} are one act; builds sum `{table.settle.quantity}`"
         if table.settle
         else "",
         "Dated by": _codes([table.date] if table.date else []),

@@ -25,10 +25,11 @@ app = typer.Typer(
 Source = Annotated[str, arguments.Source]
 Period = Annotated[str, arguments.Period]
 Delivery = Annotated[str, arguments.Delivery]
-ROWS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
+ROWS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate")
 BOOK = ("table", "file", *ROWS)
 COLUMNS = (
     "id", "rows_in_lake", "replaced_by", "state", "first_seen", "due", "days_late", "last_event", "reason", *ROWS,
+    "rows_settled",
 )  # fmt: skip
 
 
@@ -49,12 +50,13 @@ def list_(
 ) -> None:
     """Every delivery: its rows in the lake, then what became of the last attempt to take it in, with its books.
 
+    Settled: of the rows published, those that the last build with it left out because reversals cancel them.
     Days late: how long after its due day a month came first. Months that are due and not there are named below.
     """
     from catalogue import db
 
     hub = home.hub(reads=True)
-    known = db.with_due(db.list_deliveries(hub.engine, source), db.dues())
+    known = db.with_due(db.with_settled(hub.engine, db.list_deliveries(hub.engine, source)), db.dues())
     rows = [d for d in known if period in (None, d["period"]) and state in (None, d["state"])]
     empty = f"No delivery was announced yet in {hub.settings.root}: `hub delivery announce`."
     if not rows and (known or db.list_deliveries(hub.engine)):
@@ -110,9 +112,11 @@ def show_(
     """One delivery: what happened to it and why, and its books file by file."""
     from catalogue import db
 
-    record = db.get_delivery(home.hub(reads=True).engine, DeliveryId.parse(delivery))
-    if record is None:
+    engine = home.hub(reads=True).engine
+    found = db.get_delivery(engine, DeliveryId.parse(delivery))
+    if found is None:
         raise never_announced(delivery)
+    (record,) = db.with_settled(engine, [found])
     if json:
         show.line(record)
         return
@@ -129,6 +133,10 @@ def show_(
         )
     books = [{**b, "rows_quarantined": b["rows_quarantined"] or 0} for b in record["books"]]
     show.table(books, BOOK, empty="It has no books yet: they come with its stage.", as_json=False)
+    if record["rows_settled"]:
+        of = ", ".join(f"{t} {b['rows_settled']:,}" for t, b in record["tables"].items() if b.get("rows_settled"))
+        where = "beside the rows published" if record["settled_by"] == "stage" else "of the rows published"
+        show.say(f"Settled by {record['settled_by']}, {where}: {of}. The rest of a build's books: `hub omop show`.")
 
 
 @app.command()
@@ -205,7 +213,7 @@ def pull(
 
 @app.command()
 def stage(delivery: Delivery) -> None:
-    """Cast, check, pseudonymise and settle the rows of a pulled delivery."""
+    """Cast, check and pseudonymise the rows of a pulled delivery."""
     from jobs.steps.stage import stage as step
 
     show.line(step(home.hub(), DeliveryId.parse(delivery), lambda t: show.say(f"{delivery}: staging {t}")))

@@ -65,6 +65,8 @@ EVIDENCE = StructType(
 
 SOURCE, PERIOD = "_source", "_period"
 """Lineage of every stem event and every evidence row: the delivery's source and its month (YYYY-MM)."""
+LEFT_OUT = "_left_out"
+"""Why a published row becomes no event: its act is settled, or a filter leaves it out; NULL if it does."""
 
 ENROLMENT, DISCHARGE, RECORD = 32813, 32812, 32817
 """Death known from the beneficiary register, from the mode of discharge, from a health record."""

@@ -3,9 +3,9 @@
 Which rows are counted. ``where`` is true for the rows that go on (kept rows of a staged table); a row for which it is
 false or missing is in no counter. Of those rows a rule's denominator holds the ones that it can be asked about:
 ``not_null``: all; ``in_set``, ``between``, ``regex``, ``rate`` of unmapped: value present; ``not_before``: both
-present; ``unique``, ``foreign_key``, ``in_period``: all columns present; ``concept_domain``: concept present and not 0;
-``row_count``: the larger of expected and present. Missing values violate nothing but ``not_null``. Other ``rate`` rules
-are numbers of the books.
+present; ``unique``, ``foreign_key``, ``in_period``, ``same_sign``: all columns present; ``concept_domain``: concept
+present and not 0; ``row_count``: the larger of expected and present. Missing values violate nothing but ``not_null``.
+Other ``rate`` rules are numbers of the books.
 
 ``unique`` is about the whole table as it will be: the rows that were written and those that stay beside them (other
 months of a source, other slices of an OMOP table). It counts every written row whose key is not alone there.
@@ -38,7 +38,7 @@ Read = Callable[[str], "DataFrame"]
 
 ROWS = "_rows"
 PERIOD = "_period"
-FLAGGED = frozenset({"foreign_key", "concept_domain", "in_period"})
+FLAGGED = frozenset({"foreign_key", "concept_domain", "in_period", "same_sign"})
 """Kinds that need more than the table's own columns: ``annotate`` answers them with a boolean column."""
 
 
@@ -117,9 +117,9 @@ def annotate(df: DataFrame, rules: Sequence[Rule], read: Read, broadcast: Collec
     """
 
     concepts: DataFrame | None = None
-    months = {r.flag: in_period(r) for r in rules if r.kind == "in_period"}
-    df = df.withColumns(months) if months else df
-    for n, rule in enumerate(r for r in rules if r.kind in FLAGGED and r.flag not in months):
+    own = {r.flag: answer(r) for r in rules for kind, answer in OF_ROW.items() if r.kind == kind}
+    df = df.withColumns(own) if own else df
+    for n, rule in enumerate(r for r in rules if r.kind in FLAGGED and r.flag not in own):
         there = f"_there_{n}"
         if rule.kind == "concept_domain":
             concepts = read(CONCEPT) if concepts is None else concepts
@@ -159,6 +159,18 @@ def in_period(rule: Rule) -> Column:
         inside = (values[0] == F.year(first)) & (values[1] == F.month(first))
     present = reduce(and_, [value.isNotNull() for value in values])
     return F.when(present, F.coalesce(inside, F.lit(False)))
+
+
+def same_sign(rule: Rule) -> Column:
+    """Whether no two of a row's numbers have opposite signs; missing when one is. A zero has no sign."""
+
+    values = [col(name) for name in rule.columns]
+    opposite = reduce(or_, [v < 0 for v in values]) & reduce(or_, [v > 0 for v in values])
+    return F.when(reduce(and_, [v.isNotNull() for v in values]), ~opposite)
+
+
+OF_ROW: dict[str, Callable[[Rule], Column]] = {"in_period": in_period, "same_sign": same_sign}
+"""Kinds of ``FLAGGED`` that a row answers alone."""
 
 
 def only_kept(staged: DataFrame) -> DataFrame:

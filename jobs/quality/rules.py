@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from expectations.kinds import NUMBERS
 from jobs.errors import ConfigError
 from jobs.quality.rule import Rule, Scalar, Severity
 from schemas import loader
@@ -32,7 +33,6 @@ Contract = Callable[[str], Table]
 
 LINEAGE = frozenset({"_period", "_source", "_row", "_file"})
 """Technical columns that the hub adds to every table: a key may name them."""
-NUMBERS = frozenset({"integer", "bigint", "decimal", "double"})
 
 
 def _typed(value: Scalar, column: Column) -> Scalar:
@@ -84,6 +84,8 @@ def against_contract(rule: Rule, contract: Contract) -> Rule:
         raise ValueError("not_before compares two columns of one type")
     if rule.kind == "in_period":
         _names_a_month(rule, columns)
+    if rule.kind == "same_sign" and len(columns) < 2:
+        raise ValueError("same_sign compares several columns")
     if rule.kind == "foreign_key":
         _refers_to_columns(rule, contract)
     if about is None or rule.kind not in ("in_set", "between"):

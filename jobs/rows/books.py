@@ -1,6 +1,6 @@
 """The books of a delivery: what became of every row of every file. Plain numbers, no Spark.
 
-Always, per file: rows in = published + quarantined + duplicates + settled reversals.
+Always, per file: rows in = published + quarantined + duplicates.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Any
 
 STATUS = "_status"
 """The column that holds a row's state."""
-KEPT, QUARANTINED, DUPLICATE, SETTLED = STATES = ("kept", "quarantined", "duplicate", "settled")
-"""What a row is: it goes on to the lake, breaks the contract, repeats a row, or was reversed (or cancels one)."""
+KEPT, QUARANTINED, DUPLICATE = STATES = ("kept", "quarantined", "duplicate")
+"""What a row is: it goes on to the lake, breaks the contract, or repeats a row."""
 MALFORMED = "malformed"
 """Reason code of lines that never became rows: they are sealed where the file is received."""
 
 Book = dict[str, Any]
-"""Of one file: ``table, file, rows_in, rows_published, rows_duplicate, rows_settled, rows_quarantined``."""
+"""Of one file: ``table, file, rows_in, rows_published, rows_duplicate, rows_quarantined``."""
 StateCounts = Mapping[tuple[str, str], int]
 """(file, state) to rows."""
 ReasonCounts = Mapping[tuple[str, str], int]
@@ -39,7 +39,6 @@ def books_of(files: Iterable[Mapping[str, Any]], states: StateCounts, reasons: R
                 "rows_in": received["rows"] + received["malformed"],
                 "rows_published": states[file, KEPT],
                 "rows_duplicate": states[file, DUPLICATE],
-                "rows_settled": states[file, SETTLED],
                 "rows_quarantined": quarantined,
             }
         )
@@ -62,5 +61,4 @@ def totals_of(books: Iterable[Book]) -> dict[str, int]:
         KEPT: sum(b["rows_published"] for b in books),
         QUARANTINED: sum(sum(b["rows_quarantined"].values()) for b in books),
         DUPLICATE: sum(b["rows_duplicate"] for b in books),
-        SETTLED: sum(b["rows_settled"] for b in books),
     }

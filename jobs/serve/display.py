@@ -83,7 +83,8 @@ class Display:
         return Group(table, *asked, Text(foot, style="dim"))
 
     def books(self, sight: Sight, expected: list[Record], verdicts: Mapping[str, str]) -> None:
-        """Per delivery: rows in = published + quarantined + duplicates + settled, verdict, as expected or not."""
+        """Per delivery: rows in = published + quarantined + duplicates, of those published how many reversals settled,
+        verdict, as expected or not."""
         self.rest()
         wanted = {e["id"]: e["state"] for e in expected}
         names = (
@@ -94,7 +95,7 @@ class Display:
             "published",
             "quarantined",
             "duplicates",
-            "settled",
+            "of published settled",
             "why",
             "",
         )
@@ -103,12 +104,13 @@ class Display:
             bad = "; ".join(f"{n:,} {reason}" for reason, n in d["rows_quarantined"].items())
             lost = sum(d["rows_quarantined"].values())
             right = wanted.get(d["id"], d["state"]) == d["state"]
-            numbers = (d["rows_in"], d["rows_published"], lost, d["rows_duplicate"], d["rows_settled"])
+            numbers = (d["rows_in"], d["rows_published"], lost, d["rows_duplicate"])
             table.add_row(
                 d["id"],
                 Text(str(d["state"]), style=STYLES.get(str(d["state"]), "")),
                 verdicts.get(str(d["id"]), ""),
                 *(f"{n:,}" for n in numbers),
+                "" if d["rows_settled"] is None else f"{d['rows_settled']:,}",
                 bad or str(d["reason"] or ""),
                 "as expected" if right else Text(f"should be {wanted[d['id']]}", style="bold red"),
             )

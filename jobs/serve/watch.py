@@ -29,7 +29,7 @@ class Sight:
     """One look at the hub."""
 
     deliveries: list[Record] = field(default_factory=list)
-    """As ``records.list_deliveries`` gives them."""
+    """As ``db.with_settled`` gives them."""
     tasks: list[Record] = field(default_factory=list)
     """Airflow's tasks that work or wait: ``dag_id``, ``month``, ``task_id``, ``state``, ``run``."""
     release: int = 0
@@ -103,7 +103,7 @@ class Watcher:
         except HubError:
             tasks, questions = [], ()
         sight = Sight(
-            deliveries=db.list_deliveries(self.engine),
+            deliveries=db.with_settled(self.engine, db.list_deliveries(self.engine)),
             tasks=tasks,
             release=release.id if release else 0,
             pending=len(db.pending_deliveries(self.engine)),

@@ -14,10 +14,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.errors import UnexpectedState
-from jobs.harmonise.stem import PERIOD
+from jobs.harmonise.stem import LEFT_OUT, PERIOD
 from jobs.sources.protocol import Filter
-
-LEFT_OUT = "_left_out"
 
 
 def with_filters(rows: DataFrame, filters: Iterable[Filter]) -> DataFrame:
@@ -31,13 +29,15 @@ def only_kept(rows: DataFrame) -> DataFrame:
     return rows.where(F.col(LEFT_OUT).isNull()).drop(LEFT_OUT)
 
 
-def to_counts(name: str, published: DataFrame, marked: DataFrame) -> DataFrame:
-    """Rows of one table by slice and filter: ``table`` (its name everywhere), ``_period``, ``filter``, ``published``,
-    ``filtered``. One row per slice counts what is published, the others what the filters made of it: a NULL filter
-    counts the rows that stay."""
+def to_counts(name: str, published: DataFrame, marked: DataFrame, settled: DataFrame | None = None) -> DataFrame:
+    """Rows of one table by slice and reason: ``table`` (its name everywhere), ``_period``, ``filter``, ``published``,
+    ``filtered``. One row per slice counts what is published, the others what settlement (``settled``: a row per row
+    that it left out) and then the filters made of it: a NULL filter counts the rows that stay."""
     nothing, rows = F.lit(0).cast("bigint"), F.count("*")
     before = published.groupBy(PERIOD).agg(rows.alias("published"))
-    after = marked.groupBy(PERIOD, F.col(LEFT_OUT).alias("filter")).agg(rows.alias("filtered"))
+    every = marked.select(PERIOD, LEFT_OUT)
+    every = every if settled is None else every.unionByName(settled)
+    after = every.groupBy(PERIOD, F.col(LEFT_OUT).alias("filter")).agg(rows.alias("filtered"))
     return (
         before.withColumn("filter", F.lit(None).cast("string"))
         .withColumn("filtered", nothing)
@@ -68,7 +68,7 @@ def to_books(counts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for (table, period), book in books.items():
         if book["rows"] != book["stay"] + sum(book["left_out"].values()):
             raise UnexpectedState(
-                f"{table}, {period}: {book['rows']} rows are published, but the filters saw "
+                f"{table}, {period}: {book['rows']} rows are published, but settlement and filters saw "
                 f"{book['stay'] + sum(book['left_out'].values())}.",
                 next_step=f"look at the joins in jobs/sources/{table.split('/')[0]}/filters.py",
             )

@@ -7,14 +7,16 @@ from typing import NamedTuple
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs.harmonise.settle import settle
 from jobs.harmonise.stem import SOURCE
 from jobs.sources.filters import only_kept, to_counts
 from jobs.sources.protocol import Tables, load_source_module
+from schemas.loader import load_tables
 
 
 class Harmonisable(NamedTuple):
-    """STEM rows, EVIDENCE rows (their dates are not filled yet), both with ``_source`` and ``_period``; and what the
-    filters left out of every table (``filters.to_counts``)."""
+    """STEM rows, EVIDENCE rows (their dates are not filled yet), both with ``_source`` and ``_period``; and what
+    settlement and filters left out of every table (``filters.to_counts``)."""
 
     stem: DataFrame
     evidence: DataFrame
@@ -22,10 +24,11 @@ class Harmonisable(NamedTuple):
 
 
 def to_harmonisable(source: str, tables: Tables) -> Harmonisable:
-    """Filters the slices and turns the rows that stay into events and evidence."""
+    """Settles the slices, filters them and turns the rows that stay into events and evidence."""
     of_source = load_source_module(source)
-    marked = of_source.filters(tables)
+    settled = settle(tables, load_tables(source))
+    marked = of_source.filters({table: one.stay for table, one in settled.items()})
     clean = {table: only_kept(rows) for table, rows in marked.items()}
     name = F.lit(source).alias(SOURCE)
-    counts = tuple(to_counts(f"{source}/{t}", tables[t], rows) for t, rows in marked.items())
+    counts = tuple(to_counts(f"{source}/{t}", tables[t], rows, settled[t].left_out) for t, rows in marked.items())
     return Harmonisable(of_source.events(clean).select(name, "*"), of_source.persons(clean).select(name, "*"), counts)

@@ -18,6 +18,7 @@ from jobs.harmonise.build import LOSSES
 from jobs.harmonise.concepts import to_lookup
 from jobs.harmonise.evidence import only_unattributable, with_dates
 from jobs.harmonise.omop import Database, event_names
+from jobs.harmonise.settle import to_words
 from jobs.harmonise.stem import EVIDENCE
 from jobs.harmonise.vocabulary import to_vocabulary
 from jobs.hub import Hub, Progress
@@ -34,7 +35,7 @@ from jobs.sources.harmonisable import to_harmonisable
 from jobs.sources.protocol import load_filters
 from jobs.spark.session import safely
 from jobs.steps.whole import released_beside
-from schemas.loader import load, load_omop, load_source, spark_type
+from schemas.loader import load, load_omop, load_source, load_tables, spark_type
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -86,23 +87,26 @@ def build(hub: Hub, progress: Progress | None = None, *, again: bool = False) ->
 
 
 def _words(sources: set[str]) -> dict[str, dict[str, str]]:
-    """Why filters and losses leave rows out, as said when the build was made: ``dcir/er_prs_f/fictitious_nir``,
-    ``loss/unattributable``."""
+    """Why settlement, filters and losses leave rows out, as said when the build was made: ``dcir/er_prs_f/settled``,
+    ``dcir/er_prs_f/fictitious_nir``, ``loss/unattributable``."""
 
+    settlement = {
+        f"{s}/{name}": why.model_dump() for s in sorted(sources) for name, why in to_words(load_tables(s)).items()
+    }
     filters = {
         f"{s}/{table}/{f.name}": f.why.model_dump()
         for s in sorted(sources)
         for table, declared in load_filters(s).items()
         for f in declared
     }
-    return filters | {f"loss/{reason}": why.model_dump() for reason, why in LOSSES.items()}
+    return settlement | filters | {f"loss/{reason}": why.model_dump() for reason, why in LOSSES.items()}
 
 
 def _stage_stem(
     hub: Hub, number: int, slices: set[Slice], versions: dict[str, int], *, more: bool = False
 ) -> tuple[list[str], list[dict[str, Any]]]:
     """Writes the stem of some slices, source by source; unless ``more``, also what the slices say of persons. Returns
-    the parts' names, and what the sources' filters left out (``filters.read_books``)."""
+    the parts' names, and what settlement and the sources' filters left out (``filters.read_books``)."""
 
     waiting = partial(StagedTable.of_build, hub.settings.lake, number)
     parts: list[str] = []

@@ -18,7 +18,7 @@ from jobs.lake.sealed import found_folder, read_landed, write_quarantined
 from jobs.lake.staged import StagedTable
 from jobs.quality import counters
 from jobs.quality.rules import load_rules
-from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, SETTLED, STATUS, Book, StateCounts, books_of, totals_of
+from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, STATUS, Book, StateCounts, books_of, totals_of
 from jobs.rows.counted import content_of, content_sum, corrected, state_counters, state_counts
 from jobs.rows.exceptions import PLACE, to_exceptions
 from jobs.rows.found import to_found
@@ -119,7 +119,7 @@ def _stage_table(hub: Hub, delivery: DeliveryId, table: Table, files: Files) -> 
         write_quarantined(landed, to_found(staged(table).read_few(spark), table), apart, table)
     books = books_of(files, states, reasons)
     totals = totals_of(books)
-    shares = {state: (totals[state], totals["rows_in"]) for state in (QUARANTINED, DUPLICATE, SETTLED)}
+    shares = {state: (totals[state], totals["rows_in"]) for state in (QUARANTINED, DUPLICATE)}
     beside = published_beside(hub, delivery, table, rules, rows)
     counted = counters.counts(rules, counts, rows, shares, rows=totals[KEPT], beside=beside, key=table.key)
     db.set_counts(hub.engine, delivery, name, counted)

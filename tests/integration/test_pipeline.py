@@ -17,7 +17,7 @@ from jobs.lake.commits import last_commit
 from jobs.lake.inventory import names
 from jobs.lake.layout import table_path
 from jobs.steps import build, gate, publish, receive, release, stage
-from schemas.loader import omop_names
+from schemas.loader import load_table, omop_names
 from tests.deliveries import Rows, rewrite
 from tests.integration.conftest import World, build_and_release, describe, take_in
 
@@ -27,7 +27,7 @@ EVENTS = {
     "drug_exposure": "drug_concept_id",
     "procedure_occurrence": "procedure_concept_id",
 }
-BOOKS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate", "rows_settled")
+BOOKS = ("rows_in", "rows_published", "rows_quarantined", "rows_duplicate")
 
 
 def released(hub: Hub, table: str) -> Any:
@@ -82,13 +82,34 @@ def test_books_agree_per_table_and_balance_per_file(world: World) -> None:
     for wanted in world.read("expected"):
         known = db.get_delivery(engine, wanted["id"])
         assert known
-        assert known["tables"] == wanted["tables"], wanted["id"]
+        held = {t: {k: book[k] for k in BOOKS} for t, book in known["tables"].items()}
+        assert held == {t: {k: book[k] for k in BOOKS} for t, book in wanted["tables"].items()}, wanted["id"]
         for book in known["books"]:
             out = book["rows_published"] + sum(book["rows_quarantined"].values())
-            assert book["rows_in"] == out + book["rows_duplicate"] + book["rows_settled"], (wanted["id"], book["file"])
+            assert book["rows_in"] == out + book["rows_duplicate"], (wanted["id"], book["file"])
         declared = {f["name"]: f["rows"] for f in known["files"]}
         if wanted["state"] != "rejected":
             assert {b["file"]: b["rows_in"] for b in known["books"]} == declared
+
+
+def test_reversals_are_published_and_settled_by_the_build(world: World) -> None:
+    """What the build settles of each table is what the generator cancelled; of a delivery it did not take, nothing."""
+    engine = world.hub().engine
+    held = {d["id"]: d for d in db.with_settled(engine, db.list_deliveries(engine))}
+    built = {name for name, d in held.items() if d["settled_by"]}
+    assert built == {d for d in world.deliveries if d in db.published_deliveries(engine)}
+    for wanted in world.read("expected"):
+        found = held[wanted["id"]]
+        if found["settled_by"]:
+            assert found["settled_by"] == "build/1"
+            settled = {t: book["rows_settled"] for t, book in found["tables"].items()}
+            assert settled == {t: book["rows_settled"] for t, book in wanted["tables"].items()}, wanted["id"]
+        else:
+            assert found["rows_settled"] is None
+    cancelled = {name: d["rows_settled"] for name, d in held.items() if d["rows_settled"]}
+    assert {name.split("/")[0] for name in cancelled} == {"dcir"}
+    lines = released(world.hub(), "dcir/er_prs_f")
+    assert lines.where("PRS_ACT_QTE < 0").count() > 0
 
 
 def test_source_tables_hold_what_the_books_say(world: World) -> None:
@@ -223,6 +244,7 @@ def sums(hub: Hub, tables: list[str]) -> dict[str, tuple[int, int]]:
 
 def test_building_month_by_month_with_a_correction_equals_one_build_of_everything(small: Callable[..., World]) -> None:
     world, later = small("dcir", "pmsi_mco", "ville"), DeliveryId("pmsi_mco", "2024-01", 2)
+    uncancelled = DeliveryId("dcir", "2024-01", 2)
     outboxes, aside = world.settings.outboxes, world.settings.root / "later"
     for source in ("dcir", "ville"):
         (aside / source).mkdir(parents=True)
@@ -240,9 +262,23 @@ def test_building_month_by_month_with_a_correction_equals_one_build_of_everythin
             rows[table] = [r for r in rows[table] if r["RSA_NUM"] != gone]
 
     rewrite(later.under(outboxes), without_one)
+    shutil.copytree(DeliveryId("dcir", "2024-01", 1).under(outboxes), uncancelled.under(outboxes))
+
+    def without_cancellations(rows: Rows) -> None:
+        key = load_table("dcir", "er_prs_f").key
+        gone = {tuple(r[n] for n in key) for r in rows["er_prs_f"] if float(r["PRS_ACT_QTE"]) < 0}
+        assert gone
+        for table in ("er_prs_f", "er_pha_f", "er_cam_f"):
+            rows[table] = [r for r in rows[table] if tuple(r[n] for n in key) not in gone]
+
+    rewrite(uncancelled.under(outboxes), without_cancellations)
     take_in(world)
     build_and_release(world)
     assert not world.errors
+    settled = {d["id"]: d["rows_settled"] for d in db.with_settled(world.hub().engine, world.deliveries.values())}
+    assert settled["dcir/2024-01/v1"] > 0  # as the first build found it
+    assert settled[str(uncancelled)] == 0
+    assert settled["dcir/2024-02/v1"] > 0
     by_month = sums(world.hub(), omop_names())
     assert by_month != before
     hub = world.hub()

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from schemas.loader import load, spark_type
 
 LINEAGE = {"_source": "string", "_period": "string"}
+PLACE = {"_file": "string", "_row": "bigint"}
 
 
 def cells(text: str) -> tuple[list[str], list[list[str]]]:
@@ -32,21 +33,28 @@ def cells(text: str) -> tuple[list[str], list[list[str]]]:
 
 
 def table(spark: SparkSession, text: str, types: dict[str, str]) -> DataFrame:
-    """A DataFrame with all columns of ``types``, in that order."""
+    """A DataFrame with all columns of ``types``, in that order; ``_row`` counts the rows unless the table shows it."""
     header, rows = cells(text)
     if unknown := set(header) - set(types):
         raise ValueError(f"not columns of the table: {sorted(unknown)}")
     texts = spark.createDataFrame(
-        [tuple(cell or None for cell in row) for row in rows], ", ".join(f"`{name}` string" for name in header)
+        [(*(cell or None for cell in row), str(number)) for number, row in enumerate(rows, 1)],
+        ", ".join(f"`{name}` string" for name in (*header, "#")),
     )
-    return texts.select(*[(F.col(n) if n in header else F.lit(None)).cast(kind).alias(n) for n, kind in types.items()])
+
+    def value(name: str) -> Column:
+        if name in header:
+            return F.col(name)
+        return F.col("#") if name == "_row" else F.lit(None)
+
+    return texts.select(*[value(n).cast(kind).alias(n) for n, kind in types.items()])
 
 
 def source(spark: SparkSession, name: str, text: str = "", period: str = "2024-01") -> DataFrame:
     """Rows of a published source table (``dcir/er_prs_f``); ``_period`` is ``period`` unless the table shows it."""
-    types = {c.name: spark_type(c) for c in load(name).lake_columns} | {"_period": "string"}
+    types = {c.name: spark_type(c) for c in load(name).lake_columns} | PLACE | {"_period": "string"}
     rows = table(spark, text or "_period", types)
-    return rows.fillna({"_period": period})
+    return rows.fillna({"_period": period, "_file": "a.csv"})
 
 
 def shaped(spark: SparkSession, shape: StructType, text: str, **constants: object) -> DataFrame:

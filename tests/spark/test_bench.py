@@ -45,7 +45,7 @@ def peer(request: pytest.FixtureRequest, data: Data, tmp_path_factory: pytest.Te
 
 
 def test_the_data_holds_every_kind_of_line(data: Data) -> None:
-    assert {"kept", "settled", "conflict", "duplicate", "code:BEN_SEX_COD"} <= set(data.books)
+    assert {"kept", "conflict", "duplicate", "code:BEN_SEX_COD"} <= set(data.books)
     assert sum(data.books.values()) == data.rows
 
 

@@ -56,6 +56,7 @@ CASES: list[tuple[dict[str, Any], tuple[int, int]]] = [
     ({"kind": "between", "column": "begins", "max": D(2024, 3, 2)}, (1, 5)),
     ({"kind": "regex", "column": "code", "regex": "A|B|C"}, (3, 6)),
     ({"kind": "not_before", "column": "ends", "other": "begins"}, (1, 4)),
+    ({"kind": "same_sign", "columns": ["amount", "year"]}, (1, 5)),
     ({"kind": "in_period", "column": "begins"}, (1, 5)),
     ({"kind": "in_period", "columns": ["year", "concept_id"]}, (5, 5)),
     ({"kind": "unique", "columns": ["k"]}, (4, 5)),
@@ -68,11 +69,10 @@ CASES: list[tuple[dict[str, Any], tuple[int, int]]] = [
     ({"kind": "rate", "of": "unmapped", "column": "concept_id"}, (1, 6)),
     ({"kind": "rate", "of": "quarantined"}, (1, 9)),
     ({"kind": "rate", "of": "duplicate"}, (1, 9)),
-    ({"kind": "rate", "of": "settled"}, (0, 9)),
     ({"kind": "row_count", "min": 10}, (3, 10)),
     ({"kind": "row_count", "min": 1, "max": 5}, (2, 7)),
 ]
-EXTRA = {"quarantined": (1, 9), "duplicate": (1, 9), "settled": (0, 9)}
+EXTRA = {"quarantined": (1, 9), "duplicate": (1, 9)}
 
 
 def rule(identity: str, **arguments: Any) -> Rule:
@@ -149,14 +149,14 @@ def test_both_ways_agree_on_random_tables(
     pick = random.Random(seed)
     choices = [[row[i] for row in ROWS] for i in range(9)]
     rows = [
-        (*(pick.choice(c) for c in choices), pick.choice(["kept", "kept", "quarantined", "settled"]), "2024-03")
+        (*(pick.choice(c) for c in choices), pick.choice(["kept", "kept", "quarantined", "duplicate"]), "2024-03")
         for _ in range(60)
     ]
     from pyspark.sql import functions as F
 
     df = spark.createDataFrame(rows, SCHEMA)
     seen = observed(counters.annotate(df, RULES, read), RULES, F.col("_status") == "kept", tmp_path / "t")
-    share = {of: (sum(r[-2] == of for r in rows), len(rows)) for of in ("quarantined", "duplicate", "settled")}
+    share = {of: (sum(r[-2] == of for r in rows), len(rows)) for of in ("quarantined", "duplicate")}
     written = spark.read.parquet(str(tmp_path / "t"))
     counted = counters.counts(RULES, seen, written, share)
     by_standards = suite.check_table(written, RULES, read)

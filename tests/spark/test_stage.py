@@ -1,4 +1,4 @@
-"""The stage of one table: casts, reason codes, copies, orphans and reversals, on tables that a steward can read."""
+"""The stage of one table: casts, reason codes, copies and orphans, on tables that a steward can read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ LINES = Table.model_validate(
         "title": TEXT,
         "row": TEXT,
         "key": ["ORD"],
-        "settle": {"group": ["WHO", "DAY", "ACT"], "quantity": "QTY", "sums": ["EUR"]},
         "column": [
             column("ORD", type="integer", required=True),
             column("WHO", pseudonym="person", required=True, length=3),
@@ -37,21 +36,6 @@ LINES = Table.model_validate(
             column("QTY", type="integer"),
             column("EUR", type="decimal", precision=9, scale=2),
             column("NOTE", keep=False),
-        ],
-    }
-)
-LARGE = Table.model_validate(
-    {
-        "table": "line",
-        "title": TEXT,
-        "row": TEXT,
-        "key": ["ORD"],
-        "settle": {"group": ["WHO"], "quantity": "QTY", "sums": ["EUR"]},
-        "column": [
-            column("ORD", type="integer", required=True),
-            column("WHO"),
-            column("QTY", type="decimal", precision=6, scale=2),
-            column("EUR", type="decimal", precision=6, scale=2),
         ],
     }
 )
@@ -145,7 +129,7 @@ def test_identical_copies_are_dropped_and_conflicting_ones_quarantined(spark: Sp
     )
 
 
-def test_reversals_are_settled_and_their_details_with_them(spark: SparkSession) -> None:
+def test_a_cancelling_line_is_a_fact_and_goes_on_with_its_details(spark: SparkSession) -> None:
     raw = landed(
         spark,
         LINES,
@@ -153,27 +137,17 @@ def test_reversals_are_settled_and_their_details_with_them(spark: SparkSession) 
         _row | ORD | WHO | DAY        | ACT | QTY | EUR
         1    | 1   | ABC | 31/01/2024 | C   | 1   | 25,00
         2    | 2   | ABC | 31/01/2024 | C   | -1  | -25,00
-        3    | 3   | ABC | 31/01/2024 | V   | 2   | 40,00
-        4    | 4   | ABC | 31/01/2024 | V   | -2  | -40,00
-        5    | 5   | ABC | 31/01/2024 | V   | 1   | 20,00
-        6    | 6   | DEF | 31/01/2024 | C   | 1   | 25,00
-        7    | 7   | DEF | 31/01/2024 | C   | 1   | 25,00
-        8    | 8   | DEF |            | C   | -1  | -25,00
+        3    | 3   | ABC | 31/01/2024 | X   | -1  | -25,00
         """,
     )
     staged = to_staged(raw, LINES, None)
     check(
         staged,
         """
-        _row | ORD | QTY | EUR    | _status
-        1    | 1   | 1   | 25.00  | settled
-        2    | 2   | -1  | -25.00 | settled
-        3    | 3   | 2   | 40.00  | settled
-        4    | 4   | -2  | -40.00 | settled
-        5    | 5   | 1   | 20.00  | kept
-        6    | 6   | 1   | 25.00  | kept
-        7    | 7   | 1   | 25.00  | kept
-        8    | 8   | -1  | -25.00 | settled
+        _row | ORD | QTY | EUR    | _status     | _reason
+        1    | 1   | 1   | 25.00  | kept        |
+        2    | 2   | -1  | -25.00 | kept        |
+        3    | 3   | -1  | -25.00 | quarantined | code:ACT
         """,
     )
     details = landed(
@@ -182,8 +156,8 @@ def test_reversals_are_settled_and_their_details_with_them(spark: SparkSession) 
         """
         _row | ORD | NUM
         1    | 1   | 1
-        2    | 5   | 1
-        3    | 5   | 2
+        2    | 2   | 1
+        3    | 3   | 1
         4    | 9   | 1
         """,
     )
@@ -191,9 +165,9 @@ def test_reversals_are_settled_and_their_details_with_them(spark: SparkSession) 
         to_staged(details, DETAILS, staged),
         """
         _row | ORD | _status     | _reason
-        1    | 1   | settled     |
-        2    | 5   | kept        |
-        3    | 5   | kept        |
+        1    | 1   | kept        |
+        2    | 2   | kept        |
+        3    | 3   | quarantined | orphan
         4    | 9   | quarantined | orphan
         """,
     )
@@ -225,8 +199,8 @@ def test_a_table_is_counted_as_its_rows_end_although_it_was_counted_while_they_w
         _file | _row | QTY | EUR    | _status     | _reason
         a.csv | 1    | 1   | 25.00  | kept        |
         a.csv | 2    | 1   | 25.00  | duplicate   |
-        b.csv | 1    | 2   | 40.00  | kept        |
-        b.csv | 2    | -1  | -20.00 | settled     |
+        b.csv | 1    | 3   | 60.00  | kept        |
+        b.csv | 2    | -1  | -20.00 | kept        |
         b.csv | 3    | 1   | 25.00  | quarantined | conflict
         b.csv | 4    | 1   | 25.00  | quarantined | conflict
         b.csv | 5    | 1   | 25.00  | quarantined | code:ACT
@@ -235,14 +209,13 @@ def test_a_table_is_counted_as_its_rows_end_although_it_was_counted_while_they_w
     assert {of: rows for of, rows in state_counts(files, counted).items() if rows} == {
         ("a.csv", "kept"): 1,
         ("a.csv", "duplicate"): 1,
-        ("b.csv", "kept"): 1,
-        ("b.csv", "settled"): 1,
+        ("b.csv", "kept"): 2,
         ("b.csv", "quarantined"): 3,
     }
     assert counted == staged.read(spark).agg(*aggregates).collect()[0].asDict()
     names = [c.name for c in LINES.lake_columns]
     of_lake = staged.read_kept(spark).agg(content_sum(F.xxhash64(*names))).collect()[0][0]
-    assert content_of(2, counted) == f"2:{of_lake}"
+    assert content_of(3, counted) == f"3:{of_lake}"
 
 
 def test_what_is_sealed_beside_what_the_pull_refused_is_what_only_other_rows_tell(
@@ -279,7 +252,7 @@ def test_what_is_sealed_beside_what_the_pull_refused_is_what_only_other_rows_tel
 
 
 def test_a_table_that_no_row_of_which_depends_on_another_has_no_exceptions(tmp_path: Path) -> None:
-    alone = LINES.model_copy(update={"key": (), "settle": None})
+    alone = LINES.model_copy(update={"key": ()})
     kinds = {"key": LINES, "parent": DETAILS, "neither": alone, "of a build": None}
     assert {k: StagedTable(tmp_path, c).has_exceptions for k, c in kinds.items()} == {
         "key": True,
@@ -287,48 +260,6 @@ def test_a_table_that_no_row_of_which_depends_on_another_has_no_exceptions(tmp_p
         "neither": False,
         "of a build": False,
     }
-
-
-def test_sums_that_no_column_can_hold_cost_the_lines_of_their_act(spark: SparkSession) -> None:
-    raw = landed(
-        spark,
-        LARGE,
-        """
-        _row | ORD | WHO | QTY     | EUR
-        1    | 1   | ABC | 9000.00 | 1.00
-        2    | 2   | ABC | 9000.00 | 1.00
-        3    | 3   | ABC | -1.00   |
-        4    | 4   | DEF | 2.00    | 9000.00
-        5    | 5   | DEF | 2.00    | 9000.00
-        6    | 6   | DEF | -1.00   | 0.00
-        7    | 7   | GHI | 2.00    | 9000.00
-        8    | 8   | GHI | -2.00   | 9000.00
-        9    | 9   | JKL | 9000.00 | 9000.00
-        10   | 10  | JKL | 9000.00 | 9000.00
-        11   | 11  | MNO | 2.00    |
-        12   | 12  | MNO | -1.00   |
-        """,
-        Csv(),
-    )
-    staged = to_staged(raw, LARGE, None)
-    check(
-        staged,
-        """
-        _row | QTY     | EUR     | _status     | _reason
-        1    | 9000.00 | 1.00    | quarantined | overflow:QTY
-        2    | 9000.00 | 1.00    | quarantined | overflow:QTY
-        3    | -1.00   |         | quarantined | overflow:QTY
-        4    | 2.00    | 9000.00 | quarantined | overflow:EUR
-        5    | 2.00    | 9000.00 | quarantined | overflow:EUR
-        6    | -1.00   | 0.00    | quarantined | overflow:EUR
-        7    | 2.00    | 9000.00 | settled     |
-        8    | -2.00   | 9000.00 | settled     |
-        9    | 9000.00 | 9000.00 | kept        |
-        10   | 9000.00 | 9000.00 | kept        |
-        11   | 1.00    |         | kept        |
-        12   | -1.00   |         | settled     |
-        """,
-    )
 
 
 def test_a_pseudonym_is_keyed_and_depends_on_its_domain(spark: SparkSession) -> None:

@@ -145,6 +145,18 @@ def test_settlement_groups_by_act_and_sums_the_quantity() -> None:
     assert not set(settle.group) & set(NINE), "a cancellation has its own key"
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_what_a_build_settles_has_a_key_by_which_its_details_name_it(source: str) -> None:
+    tables = loader.load_tables(source)
+    for table in tables.values():
+        if table.settle:
+            assert table.key
+            used = (*table.settle.group, table.settle.quantity, *table.settle.sums)
+            assert all(table.column(name).keep for name in used), "the lake holds what settles"
+        if table.parent and tables[table.parent.table].settle:
+            assert set(table.parent.columns) == set(tables[table.parent.table].key)
+
+
 @pytest.mark.parametrize("name", SOURCES["dcir"])
 def test_missing_dates_of_the_claims_are_recognised(name: str) -> None:
     table = loader.load_table("dcir", name)

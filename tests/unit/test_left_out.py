@@ -37,7 +37,7 @@ def test_books_of_the_filters_carry_their_words(engine: Engine) -> None:
             "why": {"fr": "Plusieurs personnes le partagent.", "en": "Several people share it."},
         }
     ]
-    assert [r["filter"] for r in second["left_out"]] == ["reversal"]
+    assert [r["filter"] for r in second["left_out"]] == ["settled"]
     assert third["left_out"] == []
     assert [(loss["source"], loss["period"], loss["rows"]) for loss in db.build_losses(engine, 1)] == [
         ("dcir", "2024-01", 14),
@@ -64,7 +64,7 @@ def test_stewards_see_exact_counts_over_all_months(engine: Engine) -> None:
     assert numbers(left_out(engine, "build/1", exact=True)) == [
         ("dcir/er_prs_f", 2203, 2173),
         ("dcir/er_pha_f", 504, 504),
-        ("reversal", 23),
+        ("settled", 23),
         ("shared_pseudonym", 7),
         ("visit", 17),
     ]
@@ -84,6 +84,27 @@ def test_omop_show_says_how_many_and_why(engine: Engine) -> None:
     assert shown.exit_code == 0, shown.output
     for text in ("1,203", "1,196", "shared_pseudonym", "Several people share it.", "To be attributed to nobody."):
         assert text in shown.output, text
+
+
+def test_a_delivery_says_what_the_last_build_with_it_settled(engine: Engine) -> None:
+    """Build 2 brought the correction in, build 1 what it replaced; nothing is said of what no build took."""
+    of = {d["id"]: (d["rows_settled"], d["settled_by"]) for d in db.with_settled(engine, db.list_deliveries(engine))}
+    assert of["dcir/2024-02/v2"] == (23, "build/2")
+    assert of["dcir/2024-02/v1"] == (23, "build/1")
+    assert of["dcir/2024-01/v1"] == (0, "build/1")
+    assert of[seed.WAITING] == of[seed.REJECTED] == (None, None)
+    shown = CliRunner().invoke(app, ["delivery", "show", "dcir/2024-02/v2"])
+    assert "Settled by build/2, of the rows published: er_prs_f 23." in shown.output
+    listed = json.loads(CliRunner().invoke(app, ["delivery", "list", "--json"]).stdout)
+    assert {d["id"]: (d["rows_settled"], d["settled_by"]) for d in listed} == of
+
+
+def test_a_build_that_is_not_complete_settles_nothing_yet(engine: Engine) -> None:
+    db.start_build(engine, ["dcir/2024-02/v2", "dcir/2024-01/v1"])
+    (found,) = db.with_settled(engine, db.list_deliveries(engine, delivery_id="dcir/2024-02/v2"))
+    assert found["settled_by"] == "build/2"
+    assert found["tables"]["er_prs_f"]["rows_settled"] == 23
+    assert found["tables"]["er_pha_f"]["rows_settled"] == 0
 
 
 def test_omop_show_as_json_holds_every_month_and_both_languages(engine: Engine) -> None:

@@ -46,6 +46,23 @@ class EngineSuite:
         with pytest.raises(Exception, match="append-only"), engine.begin() as connection:
             connection.execute(text("delete from event"))
 
+    def test_books_of_a_stage_that_settled_keep_what_it_settled(self, engine: Engine) -> None:
+        from alembic import command
+
+        name, config = "dcir/2024-01/v1", alembic_config()
+        publish(engine, name)
+        db.set_books(engine, name, [book(rows_in=95, published=92)])
+        with engine.execution_options(hub_writes=True).begin() as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0004")
+            connection.execute(text("update book set rows_in = 100, rows_settled = 5"))
+        db.migrate(engine)
+        (found,) = db.with_settled(engine, db.list_deliveries(engine))
+        assert (found["rows_in"], found["rows_settled"], found["settled_by"]) == (100, 5, "stage")
+        db.set_books(engine, name, [book(rows_in=95, published=92)])  # taken in again: a build is to say it
+        (found,) = db.with_settled(engine, db.list_deliveries(engine))
+        assert (found["rows_in"], found["rows_settled"], found["settled_by"]) == (95, None, None)
+
     def test_text_is_never_taken_for_sql(self, engine: Engine) -> None:
         nasty = "x'; drop table delivery; --"
         assert db.list_deliveries(engine, source=nasty) == []

@@ -14,7 +14,7 @@ from jobs.errors import (
     ConflictError,
     UnexpectedState,
 )
-from tests.unit.records_kit import OnSqlite, publish
+from tests.unit.records_kit import OnSqlite, book, publish
 
 
 class ReleasesSuite:
@@ -38,6 +38,27 @@ class ReleasesSuite:
             db.build_deliveries(engine, 99)
         with pytest.raises(UnexpectedState, match="never announced"):
             db.start_build(engine, ["dcir/1999-01/v1"])
+
+    def test_a_build_says_what_it_settled_once_it_is_complete(self, engine: Engine) -> None:
+        name, other = "dcir/2024-01/v1", "dcir/2024-02/v1"
+        for delivery in (name, other):
+            publish(engine, delivery)
+        db.set_books(engine, name, [book(rows_in=95, published=92)])
+        build = db.start_build(engine, [name])
+        counted = {"table": "dcir/er_prs_f", "period": "2024-01", "rows": 92, "stay": 82}
+        of_other = {**counted, "period": "2024-02", "left_out": {"settled": 7}}
+
+        def settled() -> dict[str, tuple[int | None, str | None]]:
+            records = db.with_settled(engine, db.list_deliveries(engine))
+            return {d["id"]: (d["rows_settled"], d["settled_by"]) for d in records}
+
+        assert settled() == {name: (None, None), other: (None, None)}
+        left_out = {"settled": 6, "fictitious_nir": 4}
+        db.set_build_detail(engine, build, {"filtered": [{**counted, "left_out": left_out}, of_other]})
+        assert settled() == {name: (6, f"build/{build}"), other: (None, None)}  # it did not bring the other one in
+        db.add_release(engine, {"omop/person": 1}, [name], build)
+        db.set_build_detail(engine, db.start_build(engine, [name]), {"losses": {}})
+        assert settled()[name] == (0, f"build/{build + 1}")
 
     def test_a_release_carries_over_what_it_does_not_replace(self, engine: Engine) -> None:
         assert db.current_release(engine) is None

@@ -25,13 +25,13 @@ BUILT: dict[str, Any] = {
             "stay": 1196,
             "left_out": {"shared_pseudonym": 7},
         },
-        {"table": "dcir/er_prs_f", "period": "2024-02", "rows": 1000, "stay": 977, "left_out": {"reversal": 23}},
+        {"table": "dcir/er_prs_f", "period": "2024-02", "rows": 1000, "stay": 977, "left_out": {"settled": 23}},
         {"table": "dcir/er_pha_f", "period": "2024-01", "rows": 504, "stay": 504, "left_out": {}},
     ],
     "losses": {"dcir/2024-01/visit/unattributable": 14, "dcir/2024-02/visit/unattributable": 3},
     "words": {
         "dcir/er_prs_f/shared_pseudonym": {"fr": "Plusieurs personnes le partagent.", "en": "Several people share it."},
-        "dcir/er_prs_f/reversal": {"fr": "La ligne annule un acte.", "en": "The line cancels an act."},
+        "dcir/er_prs_f/settled": {"fr": "La ligne annule un acte.", "en": "The line cancels an act."},
         "loss/unattributable": {"fr": "À attribuer à personne.", "en": "To be attributed to nobody."},
     },
 }
@@ -94,9 +94,8 @@ def arrive(engine: Engine, name: str, run: str | None = None) -> None:
             "table": t,
             "file": f"{t.upper()}_{name.split('/')[1].replace('-', '')}.csv",
             "rows_in": 12480,
-            "rows_published": 12380,
+            "rows_published": 12420,
             "rows_duplicate": 12,
-            "rows_settled": 40,
             "rows_quarantined": {"unparsable:EXE_SOI_DTD": 30, "code:BEN_SEX_COD": 10, "orphan": 8},
         }
         for t in tables
@@ -106,7 +105,7 @@ def arrive(engine: Engine, name: str, run: str | None = None) -> None:
 
 
 def published(engine: Engine, name: str, run: str) -> None:
-    rows = dict.fromkeys(SOURCES[name.split("/")[0]], 12380)
+    rows = dict.fromkeys(SOURCES[name.split("/")[0]], 12420)
     db.record_event(engine, name, "published", run=run, detail={"rows": rows})
 
 

@@ -112,7 +112,7 @@ def arrive(engine: Engine, name: str, count: Count) -> None:
     books = []
     for table in seed.SOURCES[source]:
         quarantined = {"orphan": count(), "code:BEN_SEX_COD": count()}
-        parts = {"rows_published": count(), "rows_duplicate": count(), "rows_settled": count()}
+        parts = {"rows_published": count(), "rows_duplicate": count()}
         rows_in = sum(parts.values()) + sum(quarantined.values())
         file = {"table": table, "file": f"{table.upper()}.csv"}
         books.append({**file, "rows_in": rows_in, "rows_quarantined": quarantined, **parts})

@@ -80,7 +80,7 @@ class Claims:
 def _regularise(
     rng: np.random.Generator, lines: pd.DataFrame, drugs: pd.DataFrame, acts: pd.DataFrame, month: int
 ) -> Bucket:
-    """Adds cancellations and corrections with their details, and tags what a settlement removes."""
+    """Adds cancellations and corrections with their details, and tags what a settlement leaves out."""
     act = (lines["surcharge"].to_numpy() == 0) & (lines["sent_qualifier"].to_numpy() == 0)
     chosen = lines[act & (rng.random(len(lines)) < CANCELLED)]
     draw = rng.random(len(chosen))

@@ -1,8 +1,9 @@
 """Deliveries as contributors put them out: tables with tags in memory, files and a manifest on disk.
 
-A tag says what the stage should find of a row: ``kept``, ``duplicate``, ``settled``, or the reason code under which
-it is quarantined (malformed, missing:<COLUMN>, unparsable:<COLUMN>, too_long:<COLUMN>, code:<COLUMN>, conflict, orphan,
-identity:<status>). Tags come from whoever made or damaged the row, never from reading it.
+A tag says what should become of a row: ``kept``, ``duplicate``, ``settled`` (published, and settled by a build), or the
+reason code under which the stage quarantines it (malformed, missing:<COLUMN>, unparsable:<COLUMN>, too_long:<COLUMN>,
+code:<COLUMN>, conflict, orphan, identity:<status>). Tags come from whoever made or damaged the row, never from reading
+it.
 """
 
 from __future__ import annotations
