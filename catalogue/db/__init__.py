@@ -42,7 +42,6 @@ from catalogue.db.releases import (
     get_release,
     is_complete,
     list_releases,
-    list_writers,
     open_build,
     pending_deliveries,
     pending_withdrawals,
@@ -50,6 +49,7 @@ from catalogue.db.releases import (
     start_build,
 )
 from catalogue.db.runs import announced_in, delivery_of_run
+from catalogue.db.writers import list_writers
 
 __all__ = [
     "Duties",

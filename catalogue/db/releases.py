@@ -104,17 +104,6 @@ def build_detail(engine: Engine, build: int) -> dict[str, Any]:
         return dict(row.detail)
 
 
-def list_writers(engine: Engine) -> dict[str, bool]:
-    """Who wrote OMOP files: writer to whether they may still be committed. Those of released builds and, true, of the
-    newest build when it is not released; a build that a newer one replaced never will be."""
-    with reading(engine) as session:
-        released = set(session.scalars(select(ReleaseRow.build)))
-        builds = session.scalars(select(Build).order_by(Build.id)).all()
-        is_open = {b.id: str(Subject(build=b.id)) not in released for b in builds}
-        known = [b for b in builds if not is_open[b.id] or b is builds[-1]]
-        return {b.detail["writer"]: is_open[b.id] for b in known if b.detail and "writer" in b.detail}
-
-
 def open_build(engine: Engine) -> int | None:
     """The newest build while it is not released: the one that a repeated step takes up."""
     with reading(engine) as session:

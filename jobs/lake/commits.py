@@ -14,7 +14,7 @@ from typing import Any
 
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 from pydantic import BaseModel, ConfigDict
 
 from jobs.errors import ConflictError, StorageError
@@ -34,11 +34,13 @@ CONFIGURATION = {
     "delta.enableDeletionVectors": "false",
 }
 
+STATS = "delta.dataSkippingStatsColumns"
+"""Columns of which the log holds extremes, so that files are skipped by them: named one by one."""
+
 Commit = tuple[int, dict[str, Any]]
 """Version, and the metadata that the commit was given."""
 Partition = Mapping[str, str]
 """Partition column to value."""
-Action = AddAction | RemoveAction
 Columns = Mapping[str, str]
 """Column to type, as Spark SQL writes it."""
 
@@ -53,6 +55,9 @@ class WrittenFile(BaseModel):
     rows: int
     bytes: int
     partition: dict[str, str] = {}
+    extremes: dict[str, tuple[str | int, str | int, int]] = {}
+    """Column to its least and greatest value and the number of rows without one, of columns that the log may tell of:
+    dates, years and months."""
 
 
 def history(where: str | Path, limit: int = 1000) -> list[Commit]:
@@ -108,17 +113,67 @@ def commit(
     replaces: Callable[[Partition], bool],
     claim: str,
     partition_by: Sequence[str] = (),
+    stats: Sequence[str] = (),
 ) -> int:
     """Makes ``files`` rows of the table, in place of those whose partition ``replaces`` is true of; the new version.
 
     ``claim`` names what is replaced: of two writers who looked at the same moment and claim the same, one is refused,
     also where there was nothing to replace. ``columns``: all of the table, with its partition columns; None where rows
-    only go. The table is made when there is none. Raises ``ConflictError`` when another writer commits meanwhile,
-    ``StorageError`` when a file is not as it was written, is not encrypted, or has other columns than rows that stay.
+    only go. The table is made when there is none; of ``stats`` its log may hold extremes. Raises ``ConflictError`` when
+    another writer commits meanwhile, ``StorageError`` when a file is not as it was written, is not encrypted, or has
+    other columns than rows that stay.
     """
     root = Path(where)
     _prove_written(root, files)
-    table = _open(root) or _create(root, _schema(columns or {}), partition_by)
+    table = _open(root)
+    told = {TOLD: json.dumps(dict(metadata), sort_keys=True)}
+    try:
+        if table is None:
+            _create(root, _schema(columns or {}), files, partition_by, stats, told, claim)
+        else:
+            _change(root, table, columns, files, replaces, told, claim)
+    except DeltaError as error:
+        made_meanwhile = table is None and _open(root) is not None
+        if made_meanwhile or isinstance(error, CommitFailedError):
+            raise ConflictError(f"Another writer committed to {root.name} first.", next_step="try again") from None
+        raise _failed(root, error) from None
+    found = next((version for version, said in history(root, LOOKED_AT) if is_same(said, metadata)), None)
+    if found is None:
+        raise StorageError(f"{root.name}: the commit is not in the table's log.", next_step="try again")
+    return found
+
+
+def _create(
+    root: Path,
+    schema: Schema,
+    files: Sequence[WrittenFile],
+    partition_by: Sequence[str],
+    stats: Sequence[str],
+    told: dict[str, str],
+    claim: str,
+) -> None:
+    """The first commit of a table. Another writer's first commit makes it fail."""
+    root.mkdir(parents=True, exist_ok=True)
+    create_table_with_add_actions(
+        str(root),
+        schema,
+        _adds(files),
+        mode="error",
+        partition_by=list(partition_by),
+        configuration=CONFIGURATION | ({STATS: ",".join(stats)} if stats else {}),
+        commit_properties=CommitProperties(custom_metadata=told, app_transactions=[Transaction(claim, 0)]),
+    )
+
+
+def _change(
+    root: Path,
+    table: DeltaTable,
+    columns: Columns | None,
+    files: Sequence[WrittenFile],
+    replaces: Callable[[Partition], bool],
+    told: dict[str, str],
+    claim: str,
+) -> None:
     schema = table.schema() if columns is None else _schema(columns)
     live = _files(table)
     gone = [file for file in live if replaces(file.partition)]
@@ -128,30 +183,31 @@ def commit(
             f"{root.name}: its columns are not those of the contract any more, and older rows would stay.",
             next_step="build everything again with `hub omop build --again`",
         )
-    told = CommitProperties(
-        custom_metadata={TOLD: json.dumps(dict(metadata), sort_keys=True)}, app_transactions=[_next(table, claim)]
-    )
     # an append changes nothing that it does not name; where the columns change, all rows go, and an overwrite says so
-    actions, mode = (_adds(files), "overwrite") if changed else ([*_adds(files), *_removes(gone)], "append")
-    by = table.metadata().partition_columns
-    try:
-        table.create_write_transaction(actions, mode, schema, by, commit_properties=told)
-    except CommitFailedError:
-        raise ConflictError(f"Another writer committed to {root.name} first.", next_step="try again") from None
-    except DeltaError as error:
-        raise _failed(root, error) from None
-    found = next((version for version, said in history(root, LOOKED_AT) if is_same(said, metadata)), None)
-    if found is None:
-        raise StorageError(f"{root.name}: the commit is not in the table's log.", next_step="try again")
-    return found
+    actions: list[AddAction | RemoveAction] = [*_adds(files), *([] if changed else _removes(gone))]
+    table.create_write_transaction(
+        actions,
+        "overwrite" if changed else "append",
+        schema,
+        table.metadata().partition_columns,
+        commit_properties=CommitProperties(custom_metadata=told, app_transactions=[_next(table, claim)]),
+    )
 
 
-def _adds(files: Sequence[WrittenFile]) -> list[Action]:
+def _adds(files: Sequence[WrittenFile]) -> list[AddAction]:
     now = int(time.time() * 1000)
-    return [AddAction(f.path, f.bytes, dict(f.partition), now, True, json.dumps({"numRecords": f.rows})) for f in files]
+    return [AddAction(f.path, f.bytes, dict(f.partition), now, True, _statistics(f)) for f in files]
 
 
-def _removes(files: Sequence[WrittenFile]) -> list[Action]:
+def _statistics(file: WrittenFile) -> str:
+    said: dict[str, Any] = {"numRecords": file.rows}
+    # a file is skipped by its extremes only where all three are told
+    for at, name in enumerate(("minValues", "maxValues", "nullCount") if file.extremes else ()):
+        said[name] = {column: ends[at] for column, ends in file.extremes.items()}
+    return json.dumps(said)
+
+
+def _removes(files: Sequence[WrittenFile]) -> list[RemoveAction]:
     now = int(time.time() * 1000)
     return [RemoveAction(f.path, True, now, f.bytes, dict(f.partition)) for f in files]
 
@@ -187,16 +243,6 @@ def _open(where: str | Path) -> DeltaTable | None:
         return DeltaTable(str(where))
     except DeltaError as error:
         raise _failed(Path(where), error) from None
-
-
-def _create(root: Path, schema: Schema, partition_by: Sequence[str]) -> DeltaTable:
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        return DeltaTable.create(
-            str(root), schema, mode="ignore", partition_by=list(partition_by), configuration=CONFIGURATION
-        )
-    except DeltaError as error:
-        raise _failed(root, error) from None
 
 
 def _files(table: DeltaTable) -> list[WrittenFile]:

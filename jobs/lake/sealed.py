@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.intake.landing import LANDED, QUARANTINE
-from jobs.rows.exceptions import PLACE
+from jobs.rows.apart import PLACE
 from schemas.loader import Column, Table, spark_type
 
 

@@ -3,8 +3,8 @@ until a commit names their files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ from pyspark.sql import functions as F
 from pyspark.sql.observation import Observation
 
 from jobs.errors import StorageError
-from jobs.lake.commits import WrittenFile
+from jobs.lake.commits import Partition, WrittenFile, commit
 from jobs.lake.layout import table_path, waiting_folder
 from jobs.spark.session import safely
 
 LIST = "_files.json"
 """Beside the files: path, rows, bytes and partition of each. Without it a step did not end."""
-WRITTEN = "_written"
 LISTED = TypeAdapter(list[WrittenFile])
+ROWS, ENDS = "_written", ("min", "max", "null")
+MILLISECOND = "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'"
 
 
 @dataclass(frozen=True)
@@ -33,37 +34,46 @@ class WaitingTable:
     writer: str
     """Names the attempt: no other ever writes into its folder, and a commit may name it for years."""
     columns: Mapping[str, str]
-    """Column to type, as Spark SQL writes it; those of the partition last."""
+    """Column to type, as Spark SQL writes it, without those of the partition."""
     partition_by: tuple[str, ...] = ()
+    """Text columns after the others, by which the table is partitioned."""
+    slice: Mapping[str, str] = field(default_factory=dict)
+    """The partition of all rows, where they are of one: the rows themselves need not say it."""
+    stats: tuple[str, ...] = ()
+    """Dates, years and months of which the log may hold the least and the greatest of each file."""
 
     @classmethod
-    def of(
-        cls, lake: Path, name: str, writer: str, columns: Mapping[str, str], partition_by: Sequence[str] = ()
-    ) -> WaitingTable:
-        """Of a table by its one name, ``omop/person``; ``partition_by``: text columns, added after ``columns``."""
-        whole = {**columns, **dict.fromkeys(partition_by, "string")}
-        return cls(Path(table_path(lake, name)), writer, whole, tuple(partition_by))
+    def of(cls, lake: Path, name: str, writer: str, columns: Mapping[str, str], **more: Any) -> WaitingTable:
+        """Of a table by its one name, ``omop/person``."""
+        return cls(Path(table_path(lake, name)), writer, columns, **more)
 
     @property
     def folder(self) -> Path:
         """Where the files lie."""
         return waiting_folder(self.root, self.writer)
 
+    @property
+    def all_columns(self) -> dict[str, str]:
+        """All columns of the table."""
+        return {**self.columns, **dict.fromkeys(self.partition_by, "string")}
+
     def write(self, rows: DataFrame, counters: Sequence[Column] = ()) -> dict[str, Any]:
         """Writes the table's columns of the rows; answers with ``counters`` over them, by name, from that pass."""
-        counted = Observation()
+        counted, by = Observation(), [] if self.slice else list(self.partition_by)
         with safely(f"write of {self.root.name}"):
-            observed = rows.observe(counted, F.count(F.lit(1)).alias(WRITTEN), *counters)
-            written = observed.select(*self.columns)
-            written.write.mode("overwrite").partitionBy(*self.partition_by).parquet(str(self.folder))
+            observed = rows.observe(counted, F.count(F.lit(1)).alias(ROWS), *self._extremes, *counters)
+            written = observed.select(*self.columns, *by)
+            written.write.mode("overwrite").partitionBy(*by).parquet(str(self.folder))
             counts = dict(counted.get)
-            self._list(rows.sparkSession, int(counts.pop(WRITTEN)))
+            self._list(rows.sparkSession, counts)
             return counts
 
     def read(self, spark: SparkSession) -> DataFrame:
         """The rows, as the table will hold them."""
-        schema = ", ".join(f"`{name}` {kind}" for name, kind in self.columns.items())
-        return spark.read.schema(schema).parquet(str(self.folder))
+        columns = self.columns if self.slice else self.all_columns
+        schema = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
+        rows = spark.read.schema(schema).parquet(str(self.folder))
+        return rows.withColumns({name: F.lit(value) for name, value in self.slice.items()}) if self.slice else rows
 
     @property
     def files(self) -> list[WrittenFile]:
@@ -80,30 +90,58 @@ class WaitingTable:
         """How many rows wait."""
         return sum(file.rows for file in self.files)
 
-    def _list(self, spark: SparkSession, rows: int) -> None:
-        """Lists the files with their rows (of one file all, of several as their footers say), and removes what Spark
-        leaves beside them."""
+    def commit(self, metadata: Mapping[str, Any], *, replaces: Callable[[Partition], bool], claim: str) -> int:
+        """Makes them rows of the table (``commits.commit``); the version that holds them."""
+        return commit(
+            self.root,
+            self.files,
+            self.all_columns,
+            metadata,
+            replaces=replaces,
+            claim=claim,
+            partition_by=self.partition_by,
+            stats=self.stats,
+        )
+
+    @property
+    def _extremes(self) -> list[Column]:
+        """As a log writes them: of a point in time the millisecond that is not after, or not before it."""
+        ends: list[Column] = []
+        for c in self.stats:
+            low, high = F.min(c), F.max(c)
+            if self.columns[c] == "timestamp":
+                low, high = (F.date_format(end, MILLISECOND) for end in (low, high + F.expr("INTERVAL '0.001' SECOND")))
+            elif self.columns[c] == "date":
+                low, high = low.cast("string"), high.cast("string")
+            ends += [low.alias(f"_min_{c}"), high.alias(f"_max_{c}"), F.count_if(F.col(c).isNull()).alias(f"_null_{c}")]
+        return ends
+
+    def _list(self, spark: SparkSession, counts: dict[str, Any]) -> None:
+        """Lists the files with their rows (of one file those that were written, of several as they lie there), and
+        removes what Spark leaves beside them."""
         for beside in self.folder.rglob(".*.crc"):
             beside.unlink()
         paths = sorted(self.folder.rglob("part-*.parquet"))
-        counts = self._count(spark) if len(paths) > 1 else {str(p.relative_to(self.folder)): rows for p in paths}
-        files = []
-        for path in paths:
-            below = path.relative_to(self.folder)
-            files.append(
-                WrittenFile(
-                    path=str(path.relative_to(self.root)),
-                    rows=counts.get(str(below), 0),
-                    bytes=path.stat().st_size,
-                    partition=dict(part.split("=", 1) for part in below.parts[:-1]),
-                )
-            )
-        listed = [file for file in files if file.rows]
-        if sum(file.rows for file in listed) != rows:
+        whole = {name: counts.pop(name) for name in [ROWS, *(f"_{e}_{c}" for c in self.stats for e in ENDS)]}
+        each = self._count(spark) if len(paths) > 1 else {str(p.relative_to(self.folder)): whole for p in paths}
+        files = [self._file(path, each.get(str(path.relative_to(self.folder)), {})) for path in paths]
+        if sum(file.rows for file in files) != whole[ROWS]:
             raise StorageError(f"{self.root.name}: its files do not hold the rows that were written.")
-        (self.folder / LIST).write_bytes(LISTED.dump_json(listed))
+        (self.folder / LIST).write_bytes(LISTED.dump_json([file for file in files if file.rows]))
 
-    def _count(self, spark: SparkSession) -> dict[str, int]:
-        path = F.substring_index("_metadata.file_path", f"/{self.writer}/", -1)
-        counted = self.read(spark).groupBy(path.alias("path")).count().collect()
-        return {row["path"]: row["count"] for row in counted}
+    def _file(self, path: Path, counts: Mapping[str, Any]) -> WrittenFile:
+        told = [c for c in self.stats if counts.get(f"_min_{c}") is not None]
+        in_path = dict(part.split("=", 1) for part in path.relative_to(self.folder).parts[:-1])
+        return WrittenFile(
+            path=str(path.relative_to(self.root)),
+            rows=counts.get(ROWS, 0),
+            bytes=path.stat().st_size,
+            partition=dict(self.slice) or in_path,
+            extremes={c: tuple(counts[f"_{e}_{c}"] for e in ENDS) for c in told},
+        )
+
+    def _count(self, spark: SparkSession) -> dict[str, dict[str, Any]]:
+        path = F.substring_index("_metadata.file_path", f"/{self.writer}/", -1).alias("path")
+        rows = F.count(F.lit(1)).alias(ROWS)
+        counted = self.read(spark).groupBy(path).agg(rows, *self._extremes).collect()
+        return {row["path"]: row.asDict() for row in counted}

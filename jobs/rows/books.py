@@ -17,19 +17,18 @@ MALFORMED = "malformed"
 
 Book = dict[str, Any]
 """Of one file: ``table, file, rows_in, rows_published, rows_duplicate, rows_quarantined``."""
-StateCounts = Mapping[tuple[str, str], int]
-"""(file, state) to rows."""
-ReasonCounts = Mapping[tuple[str, str], int]
-"""(file, reason code) to rows."""
+Ended = tuple[str, str, str | None]
+"""File, state and reason code of rows that do not go on."""
 
 
-def books_of(files: Iterable[Mapping[str, Any]], states: StateCounts, reasons: ReasonCounts) -> list[Book]:
-    """One book per file. ``files``: as received, with ``table, file, rows, malformed``; ``reasons``: of the
-    quarantined rows."""
+def books_of(files: Iterable[Mapping[str, Any]], ended: Mapping[Ended, int]) -> list[Book]:
+    """One book per file. ``files``: as received, with ``table, file, rows, malformed``; ``ended``: how many rows do not
+    go on, all others do."""
     books = []
     for received in files:
         file = received["file"]
-        quarantined = {reason: rows for (of, reason), rows in reasons.items() if of == file}
+        mine = {(state, reason): rows for (of, state, reason), rows in ended.items() if of == file}
+        quarantined = {str(reason): rows for (state, reason), rows in mine.items() if state == QUARANTINED}
         if received["malformed"]:
             quarantined[MALFORMED] = received["malformed"]
         books.append(
@@ -37,8 +36,8 @@ def books_of(files: Iterable[Mapping[str, Any]], states: StateCounts, reasons: R
                 "table": received["table"],
                 "file": file,
                 "rows_in": received["rows"] + received["malformed"],
-                "rows_published": states[file, KEPT],
-                "rows_duplicate": states[file, DUPLICATE],
+                "rows_published": received["rows"] - sum(mine.values()),
+                "rows_duplicate": sum(rows for (state, _), rows in mine.items() if state == DUPLICATE),
                 "rows_quarantined": quarantined,
             }
         )
@@ -47,10 +46,9 @@ def books_of(files: Iterable[Mapping[str, Any]], states: StateCounts, reasons: R
 
 def whole_book(table: str, file: str, rows: int, where: str) -> Book:
     """The book of a file whose rows all went to one place: ``DUPLICATE``, or the quarantine for a reason."""
-    is_copy = where == DUPLICATE
     received = {"table": table, "file": file, "rows": rows, "malformed": 0}
-    states = {(file, state): rows if is_copy and state == DUPLICATE else 0 for state in STATES}
-    return books_of([received], states, {} if is_copy else {(file, where): rows})[0]
+    end = (file, DUPLICATE, None) if where == DUPLICATE else (file, QUARANTINED, where)
+    return books_of([received], {end: rows})[0]
 
 
 def totals_of(books: Iterable[Book]) -> dict[str, int]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from datetime import date
-from functools import partial, reduce
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pyspark.sql import functions as F
 
@@ -19,7 +18,7 @@ from jobs.harmonise.concepts import to_lookup
 from jobs.harmonise.evidence import only_unattributable, with_dates
 from jobs.harmonise.omop import Database, event_names
 from jobs.harmonise.settle import to_words
-from jobs.harmonise.stem import EVIDENCE
+from jobs.harmonise.stem import EVIDENCE, STEM
 from jobs.harmonise.vocabulary import to_vocabulary
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
@@ -39,9 +38,10 @@ from schemas.loader import load, load_omop, load_source, load_tables, spark_type
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
 
 Slice = tuple[str, str]
-SLICES = ["_source", "_period"]
+SLICES = ("_source", "_period")
 KEPT_EVIDENCE = "build/person_evidence"
 
 
@@ -108,7 +108,6 @@ def _stage_stem(
     """Writes the stem of some slices, source by source; unless ``more``, also what the slices say of persons. Returns
     the parts' names, and what settlement and the sources' filters left out (``filters.read_books``)."""
 
-    waiting = partial(StagedTable.of_build, hub.settings.lake, number)
     parts: list[str] = []
     counts: list[DataFrame] = []
     for source in sorted({s for s, _ in slices}):
@@ -122,25 +121,33 @@ def _stage_stem(
         harmonisable = to_harmonisable(source, tables)
         parts.append(f"{source}-more" if more else source)
         counts += harmonisable.counts
-        waiting(f"stem/{parts[-1]}").write_rows(harmonisable.stem)
+        _staged(hub, number, "stem", parts[-1]).write(harmonisable.stem)
         if not more:
-            waiting(f"persons/{source}").write_rows(harmonisable.evidence)
+            _staged(hub, number, "persons", source).write(harmonisable.evidence)
     return parts, read_books(counts)
 
 
-def _read_parts(hub: Hub, number: int, name: str, parts: list[str]) -> DataFrame:
-    frames = [StagedTable.of_build(hub.settings.lake, number, f"{name}/{part}").read(hub.spark) for part in parts]
+def _read_parts(hub: Hub, number: int, name: Literal["stem", "persons"], parts: list[str]) -> DataFrame:
+    frames = [_staged(hub, number, name, part).read(hub.spark) for part in parts]
     return reduce(lambda one, other: one.unionByName(other), frames)
+
+
+def _staged(hub: Hub, number: int, name: Literal["stem", "persons"], part: str) -> StagedTable:
+    columns = _columns(STEM if name == "stem" else EVIDENCE) | dict.fromkeys(SLICES, "string")
+    return StagedTable.of_build(hub.settings.lake, number, f"{name}/{part}", columns)
+
+
+def _columns(shape: StructType) -> dict[str, str]:
+    return {f.name: f.dataType.simpleString() for f in shape.fields}
 
 
 def waiting(lake: Path, writer: str, name: str) -> WaitingTable:
     """What a build made of ``omop/<table>``, or of what it keeps of persons."""
     if name == KEPT_EVIDENCE:
-        columns: Mapping[str, str] = {f.name: f.dataType.simpleString() for f in EVIDENCE.fields}
-        return WaitingTable.of(lake, name, writer, columns, SLICES)
+        return WaitingTable.of(lake, name, writer, _columns(EVIDENCE), partition_by=SLICES)
     table = name.removeprefix("omop/")
     columns = {c.name: spark_type(c) for c in load_omop(table).lake_columns}
-    return WaitingTable.of(lake, name, writer, columns, SLICES if table in event_names() else ())
+    return WaitingTable.of(lake, name, writer, columns, partition_by=SLICES if table in event_names() else ())
 
 
 def _stage_evidence(hub: Hub, number: int, writer: str, slices: set[Slice], parts: list[str]) -> DataFrame:

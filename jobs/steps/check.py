@@ -10,12 +10,12 @@ from jobs.hub import Hub
 from jobs.lake import tables as lake
 from jobs.lake.commits import last_commit
 from jobs.lake.layout import table_path
-from jobs.lake.staged import StagedTable
 from jobs.quality.counters import only_kept
 from jobs.quality.rules import load_rules
 from jobs.quality.suite import check_table, checkable
 from jobs.quality.verdict import Result
 from jobs.spark.session import safely
+from jobs.steps.stage import staged_rows
 from schemas.loader import load
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def _rows(hub: Hub, table: str, staged: str | None) -> DataFrame:
     """The table in the lake, or as a delivery staged it; raises ``ConfigError`` when there is none."""
     if staged:
         delivery = DeliveryId.parse(staged)
-        waiting = StagedTable.of_delivery(hub.settings.lake, delivery, load(table))
-        if table.startswith(f"{delivery.source}/") and waiting.place.is_dir():
-            return waiting.read(hub.spark)
+        of_source = table.startswith(f"{delivery.source}/")
+        if of_source and (rows := staged_rows(hub, delivery, load(table))) is not None:
+            return rows
         raise ConfigError(f"{table} of {staged} is not staged.", next_step="see `hub delivery list`")
     where = table_path(hub.settings.lake, table)
     if last_commit(where) is None:

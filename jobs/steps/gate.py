@@ -9,10 +9,10 @@ from catalogue import db
 from jobs.delivery import STATES, Subject, may_move, never_announced, not_ready, require_act
 from jobs.errors import ConfigError, NotReady, QualityRefused
 from jobs.hub import Hub
-from jobs.lake import tables as lake
 from jobs.quality.judge import judge_all
 from jobs.quality.rules import load_rules
 from jobs.quality.verdict import Result, in_words, overall, refuse
+from jobs.steps.stage import remove_staged
 from schemas.loader import load_source, omop_names
 
 Answer = dict[str, Any]
@@ -157,4 +157,4 @@ def _refuse(hub: Hub, subject: Subject, reason: str) -> None:
     if subject.delivery:
         db.refuse_books(hub.engine, subject.delivery, reason)
         _record(hub, subject, "rejected", reason)
-        lake.remove_staged(hub.settings.lake, subject)
+        remove_staged(hub, subject.delivery)

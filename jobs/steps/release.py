@@ -9,7 +9,7 @@ from catalogue import db
 from jobs.delivery import DeliveryId, Subject
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
-from jobs.lake.commits import RUN, commit, is_same, last_commit
+from jobs.lake.commits import RUN, is_same, last_commit
 from jobs.lake.waiting import WaitingTable
 from jobs.steps.build import KEPT_EVIDENCE, Slice, waiting
 from jobs.steps.gate import require_passed
@@ -70,12 +70,6 @@ def _keep_evidence(hub: Hub, build: int, detail: Mapping[str, Any], slices: set[
 
 
 def _replace(made: WaitingTable, metadata: Mapping[str, Any], slices: set[Slice]) -> int:
-    return commit(
-        made.root,
-        made.files,
-        made.columns,
-        metadata,
-        replaces=lambda of: not of or (of["_source"], of["_period"]) in slices,
-        claim="release",
-        partition_by=made.partition_by,
+    return made.commit(
+        metadata, replaces=lambda of: not of or (of["_source"], of["_period"]) in slices, claim="release"
     )

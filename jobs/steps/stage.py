@@ -1,33 +1,36 @@
-"""stage: one scan per table, from the sealed landing to pseudonymised, counted rows that wait for their gate."""
+"""stage: what does not go on is found first, then every other row is written once, pseudonymised and counted, where it
+waits for its gate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.storagelevel import StorageLevel
 
 from catalogue import db
-from jobs.delivery import DeliveryId, may_act, never_announced, not_ready, require_move
+from jobs.delivery import DeliveryId, Subject, may_act, never_announced, not_ready, require_move
 from jobs.errors import NotReady
 from jobs.hub import Hub, Progress
+from jobs.lake import tables as lake
+from jobs.lake.commits import live_files
 from jobs.lake.sealed import found_folder, read_landed, write_quarantined
 from jobs.lake.staged import StagedTable
+from jobs.lake.waiting import WaitingTable
 from jobs.quality import counters
 from jobs.quality.rules import load_rules
-from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, STATUS, Book, StateCounts, books_of, totals_of
-from jobs.rows.counted import content_of, content_sum, corrected, state_counters, state_counts
-from jobs.rows.exceptions import PLACE, to_exceptions
-from jobs.rows.found import to_found
+from jobs.rows.apart import only_going, to_apart, to_found
+from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, STATUS, Book, Ended, books_of, totals_of
+from jobs.rows.counted import content_of, content_sum
 from jobs.rows.pseudonymised import pseudonymised
-from jobs.rows.state import with_state
 from jobs.rows.typed import reader_of
 from jobs.spark.session import safely
 from jobs.steps.whole import published_beside
-from schemas.loader import Table, load, load_source, load_table, load_tables
+from schemas.loader import Table, load, load_source, load_table, load_tables, spark_type
 
 Files = list[dict[str, Any]]
 
@@ -38,6 +41,8 @@ def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> d
     require_move(delivery, db.delivery_state(hub.engine, delivery), "staged")
     _require_reader(hub, delivery)
     _ = hub.spark  # checks the keys before any data is read
+    # a delivery that is staged again is written beside what was written before: a commit may name that
+    writer = f"{delivery.period}-v{delivery.version}-{secrets.token_hex(4)}"
     books: list[Book] = []
     content: dict[str, str] = {}
     for table in load_tables(delivery.source).values():
@@ -46,10 +51,10 @@ def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> d
             progress(name)
         with safely(f"stage of {name}"):
             received = [f for f in files if f["table"] == table.table]
-            of_table, content[name] = _stage_table(hub, delivery, table, received)
+            of_table, content[name] = _stage_table(hub, delivery, writer, table, received)
             books += of_table
     db.set_books(hub.engine, delivery, books)
-    db.record_event(hub.engine, delivery, "staged", run=hub.run, detail={"content": content})
+    db.record_event(hub.engine, delivery, "staged", run=hub.run, detail={"content": content, "writer": writer})
     totals = totals_of(books)
     return {
         "id": str(delivery),
@@ -79,9 +84,46 @@ def _require_reader(hub: Hub, delivery: DeliveryId) -> None:
         )
 
 
-def staged_content(hub: Hub, delivery: DeliveryId) -> dict[str, str]:
-    """By table, the number of rows that the last stage kept and a sum of what they hold. Raises ``NotReady``."""
-    return dict(_last(hub, delivery, "staged")["content"])
+def last_staged(hub: Hub, delivery: DeliveryId) -> dict[str, Any]:
+    """What the last stage left: ``writer``, the name under which its rows wait; ``content``, by table how many rows go
+    on and a sum of what they hold. Raises ``NotReady``."""
+    staged = _last(hub, delivery, "staged")
+    if "writer" not in staged:
+        raise NotReady(
+            f"{delivery} was staged by another version of the hub than this.",
+            reason="not_ready",
+            next_step=f"`hub delivery stage {delivery}` comes first",
+        )
+    return staged
+
+
+def waiting(lake: Path, delivery: DeliveryId, writer: str, table: Table) -> WaitingTable:
+    """The rows of a delivery's table that go on."""
+    columns = {c.name: spark_type(c) for c in table.lake_columns} | {"_file": "string", "_row": "bigint"}
+    name, month = f"{delivery.source}/{table.table}", {counters.PERIOD: delivery.period}
+    return WaitingTable.of(lake, name, writer, columns, partition_by=(*month,), slice=month, stats=table.stats)
+
+
+def staged_rows(hub: Hub, delivery: DeliveryId, table: Table) -> DataFrame | None:
+    """All rows of a staged table with ``_status`` and ``_reason``, of those that do not go on only these; None when
+    nothing waits of it."""
+    apart = StagedTable.apart(hub.settings.lake, delivery, table.table)
+    if not apart.place.is_dir():
+        return None
+    made = waiting(hub.settings.lake, delivery, last_staged(hub, delivery)["writer"], table)
+    rows = made.read(hub.spark).withColumns({STATUS: F.lit(KEPT), "_reason": F.lit(None).cast("string")})
+    return rows.unionByName(apart.read(hub.spark).drop("_said"), allowMissingColumns=True)
+
+
+def remove_staged(hub: Hub, delivery: DeliveryId) -> None:
+    """Removes what the last stage left, but for files that a table's log names: nobody reads it any more."""
+    lake.remove_staged(hub.settings.lake, Subject(delivery))
+    writer = _last(hub, delivery, "staged").get("writer", "")
+    for table in load_tables(delivery.source).values() if writer else ():
+        made = waiting(hub.settings.lake, delivery, writer, table)
+        below = str(made.folder.relative_to(made.root))
+        if not any(file.path.startswith(f"{below}/") for file in live_files(made.root)):
+            shutil.rmtree(made.folder, ignore_errors=True)
 
 
 def _last(hub: Hub, delivery: DeliveryId, state: str) -> dict[str, Any]:
@@ -90,81 +132,55 @@ def _last(hub: Hub, delivery: DeliveryId, state: str) -> dict[str, Any]:
         raise never_announced(delivery)
     for event in reversed(known["events"]):
         if event["state"] == state:
-            return dict(event["detail"])
+            return dict(event["detail"] or {})
     raise not_ready(delivery, known["state"], f"was not {state} yet")
 
 
-def _stage_table(hub: Hub, delivery: DeliveryId, table: Table, files: Files) -> tuple[list[Book], str]:
+def _stage_table(hub: Hub, delivery: DeliveryId, writer: str, table: Table, files: Files) -> tuple[list[Book], str]:
     """Stages one table, and records the counts of its rules: its books, and what its commit will say of its rows."""
-    name, spark, names = f"{delivery.source}/{table.table}", hub.spark, [f["file"] for f in files]
-    rules = load_rules(name)
-
-    def staged(other: Table) -> StagedTable:
-        return StagedTable.of_delivery(hub.settings.lake, delivery, other)
-
-    landed = read_landed(spark, delivery.under(hub.settings.landing), table)
-    apart = delivery.under(hub.settings.quarantine)
-    parent = staged(load_table(delivery.source, table.parent.table)).read(spark) if table.parent else None
-    made = pseudonymised(landed, table).withColumn(counters.PERIOD, F.lit(delivery.period))
-    alone = with_state(counters.annotate(made, rules, lambda other: staged(load(other)).read_kept(spark)), table)
-    kept = F.col(STATUS) == KEPT
-    content = content_sum(F.when(kept, F.col("_content")))
-    aggregates = [content, *counters.counters(rules, kept), *state_counters(names)]
-
-    counts = write_counted(staged(table), alone, table, parent, aggregates)
-    rows, states, reasons = staged(table).read(spark), state_counts(names, counts), {}
-    if any(states[file, QUARANTINED] for file in names):
-        reasons = _count_reasons(rows.where(F.col(STATUS) == QUARANTINED).select(*PLACE, "_reason"))
-    if _may_have_found(staged(table), states, files) or found_folder(apart, table).exists():
-        write_quarantined(landed, to_found(staged(table).read_few(spark), table), apart, table)
-    books = books_of(files, states, reasons)
+    name, spark = f"{delivery.source}/{table.table}", hub.spark
+    rules, made = load_rules(name), waiting(hub.settings.lake, delivery, writer, table)
+    landed = _landed(hub, delivery, table)
+    ended = _set_apart(hub, delivery, landed, table)
+    going = only_going(landed, _apart(hub, delivery, table)) if ended else landed
+    rows = pseudonymised(going, table).withColumn(counters.PERIOD, F.lit(delivery.period))
+    rows = counters.annotate(
+        rows, rules, lambda other: waiting(hub.settings.lake, delivery, writer, load(other)).read(spark)
+    )
+    counts = made.write(rows, [content_sum(F.col("_content")), *counters.counters(rules)])
+    books = books_of(files, ended)
     totals = totals_of(books)
     shares = {state: (totals[state], totals["rows_in"]) for state in (QUARANTINED, DUPLICATE)}
-    beside = published_beside(hub, delivery, table, rules, rows)
-    counted = counters.counts(rules, counts, rows, shares, rows=totals[KEPT], beside=beside, key=table.key)
+    staged = made.read(spark)
+    beside = published_beside(hub, delivery, table, rules, staged)
+    counted = counters.counts(rules, counts, staged, shares, rows=totals[KEPT], beside=beside, key=table.key)
     db.set_counts(hub.engine, delivery, name, counted)
     return books, content_of(totals[KEPT], counts)
 
 
-def write_counted(
-    staged: StagedTable, alone: DataFrame, table: Table, parent: DataFrame | None, aggregates: Sequence[Column]
-) -> dict[str, Any]:
-    """Writes rows as each says ``alone``, then the exceptions that others make of a few: the aggregates of all rows.
-
-    They are taken in the pass that writes the rows. Those of the few exceptions are then taken out, and put in again as
-    the exceptions make them.
-    """
-    counts = staged.write_rows(alone, aggregates, without=[STATUS])
-    if not staged.has_exceptions:
-        return counts
-    rows = staged.read_rows(alone.sparkSession)
-    if not staged.write_exceptions(to_exceptions(rows, table, parent)):
-        return counts
-
-    def count(few: DataFrame) -> dict[str, Any]:
-        return with_state(few, table).agg(*aggregates).collect()[0].asDict()  # an aggregate: one row
-
-    with _on_disk(staged.read_few(alone.sparkSession)) as few:
-        return corrected(counts, before=count(few.select(*rows.columns)), after=count(few))
+def _set_apart(hub: Hub, delivery: DeliveryId, landed: DataFrame, table: Table) -> Mapping[Ended, int]:
+    """Keeps the places of the rows that do not go on, and seals those that the pull could not know of; how many rows
+    ended how."""
+    parents = None
+    if table.parent:
+        parent = load_table(delivery.source, table.parent.table)
+        parents = only_going(_landed(hub, delivery, parent), _apart(hub, delivery, parent))
+    StagedTable.apart(hub.settings.lake, delivery, table.table).write(to_apart(landed, table, parents).coalesce(1))
+    apart, folder = _apart(hub, delivery, table), delivery.under(hub.settings.quarantine)
+    by_pull = F.col("_said").isNotNull().alias("by_pull")
+    groups = apart.groupBy("_file", STATUS, "_reason", by_pull).count().collect()
+    if found_folder(folder, table).exists() or any((g[STATUS] == QUARANTINED) != g["by_pull"] for g in groups):
+        write_quarantined(landed, to_found(apart), folder, table)
+    ended: dict[Ended, int] = {}
+    for g in groups:
+        end = (g["_file"], g[STATUS], g["_reason"])
+        ended[end] = ended.get(end, 0) + g["count"]
+    return ended
 
 
-@contextmanager
-def _on_disk(rows: DataFrame) -> Iterator[DataFrame]:
-    """Rows that are made once however often they are read. They lie in the server's local directory, encrypted with its
-    own key, until the end."""
-    held = rows.persist(StorageLevel.DISK_ONLY)
-    try:
-        yield held
-    finally:
-        held.unpersist()
+def _landed(hub: Hub, delivery: DeliveryId, table: Table) -> DataFrame:
+    return read_landed(hub.spark, delivery.under(hub.settings.landing), table)
 
 
-def _may_have_found(staged: StagedTable, states: StateCounts, files: Files) -> bool:
-    """Whether there are rows whose end differs from what the pull said of them: it counted those that it refused."""
-    quarantined = sum(states[f["file"], QUARANTINED] - f["refused"] for f in files)
-    return staged.has_exceptions and bool(quarantined or any(states[f["file"], DUPLICATE] for f in files))
-
-
-def _count_reasons(refused: DataFrame) -> dict[tuple[str, str], int]:
-    """(file, reason) to rows: reads three columns of the staged table."""
-    return {(r["_file"], r["_reason"]): r["count"] for r in refused.groupBy("_file", "_reason").count().collect()}
+def _apart(hub: Hub, delivery: DeliveryId, table: Table) -> DataFrame:
+    return StagedTable.apart(hub.settings.lake, delivery, table.table).read(hub.spark)

@@ -12,6 +12,7 @@ from catalogue import db
 from jobs.delivery import DeliveryId, Subject
 from jobs.errors import ConfigError, ConflictError, StorageError
 from jobs.lake import tables as lake
+from jobs.lake.commits import commit
 from jobs.lake.layout import table_path
 from jobs.steps import build, gate, publish, receive, release, stage, withdraw
 from schemas.loader import load_source, omop_names
@@ -46,12 +47,12 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[World], None]:
     """Withdraws and is killed after the first table was committed."""
 
     def interrupt(world: World) -> None:
-        commit, done = withdraw.commit, []
+        made, done = withdraw.commit, []
 
         def once(*args: Any, **options: Any) -> int:
             if done:
                 raise StorageError("The disk went away.")
-            done.append(commit(*args, **options))
+            done.append(made(*args, **options))
             return int(done[0])
 
         with monkeypatch.context() as patch:
@@ -141,11 +142,10 @@ def test_what_another_delivery_replaced_meanwhile_is_not_withdrawn(small: Callab
         withdraw.plan(world.hub(), second)
     with pytest.raises(ConfigError, match="reason"):
         withdraw.withdraw(world.hub(), first, " ")
-    spark, table = world.hub().spark, "pmsi_mco/t_mcoaac"
+    table = "pmsi_mco/t_mcoaac"
     where = table_path(world.settings.lake, table)
     metadata = {"delivery": str(second), "table": table, "step": "publish", "period": "2024-01"}
-    frame = lake.read(spark, where)
-    lake.replace(spark, frame, where, "_period = '2024-01'", metadata, partition_by=["_period"])
+    commit(where, [], None, metadata, replaces=lambda _: False, claim="_period = '2024-01'")
     before = {f"pmsi_mco/{t}": lines(world, f"pmsi_mco/{t}") for t in load_source("pmsi_mco").tables}
     with pytest.raises(ConflictError, match="now holds pmsi_mco/2024-01/v2"):
         withdraw.withdraw(world.hub(), first, "sent by mistake")

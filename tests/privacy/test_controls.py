@@ -16,12 +16,13 @@ from pyspark.sql import functions as F
 
 from jobs import keys
 from jobs.errors import HubError, StorageError
-from jobs.lake import tables as lake
+from jobs.lake.sealed import landed_type
 from jobs.lake.staged import StagedTable
-from jobs.rows import typed
+from jobs.lake.waiting import WaitingTable
+from jobs.rows import pseudonymised
 from jobs.settings import Settings
 from jobs.spark import selftest, server, session
-from schemas.loader import load_source, load_table
+from schemas.loader import load_table
 from tests.conftest import free_port
 from tests.privacy import scan
 
@@ -32,7 +33,7 @@ CANARY = "CANARY" + secrets.token_hex(6)[:11]
 """Written like a stage-1 pseudonym, 17 characters: what is not is quarantined."""
 SECRET_SUM = f"{secrets.randbelow(10**12) + 10**12}0"
 NEEDLES = scan.of_texts([CANARY], "canary")
-STATISTICS = "spark.databricks.delta.properties.defaults.dataSkippingNumIndexedCols"
+SECRET_DAY = "1856-07-08"
 PSEUDONYM_COLUMN = "BEN_NIR_PSA"
 
 
@@ -62,14 +63,22 @@ def spark(spark_hub: Settings) -> SparkSession:
 
 def canaries(spark: SparkSession) -> DataFrame:
     """One row that holds the canary."""
-    return spark.sql(f"SELECT '{CANARY}' AS name, '2024-01' AS _period")
+    return spark.sql(f"SELECT '{CANARY}' AS name, DATE'{SECRET_DAY}' AS day, '2024-01' AS _period")
 
 
-def written(spark: SparkSession, folder: Path) -> list[scan.Leak]:
-    """What the search finds of a table that the lake's own writer made."""
-    where, month = str(folder / "table"), "_period = '2024-01'"
-    lake.replace(spark, canaries(spark), where, month, {"step": "test"}, partition_by=["_period"], new=True)
-    return scan.leaks(folder, NEEDLES)
+def waiting(spark: SparkSession, folder: Path, *stats: str) -> WaitingTable:
+    """A table that the lake's own writer wrote. ``stats``: columns of which the log may tell."""
+    made = WaitingTable.of(
+        folder, "omop/table", "w-1", {"name": "string", "day": "date"}, partition_by=("_period",), stats=stats
+    )
+    made.write(canaries(spark))
+    return made
+
+
+def written(spark: SparkSession, folder: Path, *stats: str) -> list[scan.Leak]:
+    """What the search finds of a table that was written and committed."""
+    waiting(spark, folder, *stats).commit({"step": "test"}, replaces=lambda _: True, claim="test")
+    return scan.leaks(folder, NEEDLES | scan.of_texts([SECRET_DAY], "day"))
 
 
 class TestEncryption:
@@ -77,8 +86,10 @@ class TestEncryption:
         assert written(spark, tmp_path) == []
 
     def test_off_the_lake_is_found_in_clear(self, bare: Settings, tmp_path: Path) -> None:
-        open_one = session.open_session(session.address(bare))
-        assert "Parquet in clear" in {leak.what for leak in written(open_one, tmp_path)}
+        made = waiting(session.open_session(session.address(bare)), tmp_path)
+        assert "Parquet in clear" in {leak.what for leak in scan.leaks(tmp_path, NEEDLES)}
+        with pytest.raises(StorageError, match="is not encrypted"):
+            made.commit({"step": "test"}, replaces=lambda _: True, claim="test")
 
     def test_off_the_server_refuses_to_serve(self, bare: Settings) -> None:
         with pytest.raises(StorageError, match="in clear"):
@@ -93,13 +104,11 @@ class TestToken:
 
 
 class TestStatistics:
+    """A contract names the dates of which a log may tell; without it a log tells of none (``TestEncryption``)."""
+
     def test_off_the_log_holds_the_value(self, spark: SparkSession, tmp_path: Path) -> None:
-        spark.conf.set(STATISTICS, "32")
-        try:
-            found = written(spark, tmp_path)
-        finally:
-            spark.conf.unset(STATISTICS)
-        assert {(Path(leak.where).parent.name, leak.what) for leak in found} == {("_delta_log", "canary")}
+        found = written(spark, tmp_path, "day")
+        assert {(Path(leak.where).parent.name, leak.what) for leak in found} == {("_delta_log", "day")}
 
 
 class TestErrors:
@@ -152,18 +161,16 @@ class TestPseudonym:
 
     def staged(self, bare: Settings, folder: Path) -> list[scan.Leak]:
         spark, table = session.open_session(session.address(bare)), load_table("dcir", "er_prs_f")
-        nothing = ", ".join(f"CAST(NULL AS STRING) AS `{n}`" for n in table.names if n != PSEUDONYM_COLUMN)
-        raw = spark.sql(f"SELECT {nothing}, '{CANARY}' AS {PSEUDONYM_COLUMN}, 'f' AS _file, 1L AS _row")
-        rows = typed.typed(raw, table, load_source("dcir").csv, "2024-01")
-        StagedTable(folder).write_rows(rows)
+        types = {c.name: landed_type(c) for c in table.columns if c.name != PSEUDONYM_COLUMN}
+        nothing = ", ".join(f"CAST(NULL AS {kind}) AS `{name}`" for name, kind in types.items())
+        landed = spark.sql(f"SELECT {nothing}, '{CANARY}' AS {PSEUDONYM_COLUMN}, 'f' AS _file, 1L AS _row")
+        rows = pseudonymised.pseudonymised(landed, table)
+        StagedTable(folder, dict(rows.dtypes)).write(rows)
         return [leak for leak in scan.leaks(folder, NEEDLES) if leak.what == "canary"]
 
     def test_on_it_is_not_found(self, bare: Settings, tmp_path: Path) -> None:
         assert self.staged(bare, tmp_path) == []
 
     def test_off_it_is_found(self, bare: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        keyed = typed.value
-        monkeypatch.setattr(
-            typed, "value", lambda column, csv: F.col(column.name) if column.pseudonym else keyed(column, csv)
-        )
+        monkeypatch.setattr(pseudonymised, "_lake_value", lambda column: F.col(column.name))
         assert self.staged(bare, tmp_path)

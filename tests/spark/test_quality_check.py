@@ -21,6 +21,7 @@ from jobs.lake.staged import StagedTable
 from jobs.settings import Settings
 from jobs.spark import session
 from jobs.spark.functions import KEY_CHECK
+from jobs.steps.stage import waiting
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -89,15 +90,18 @@ def test_of_a_staged_table_the_kept_rows_are_checked(
     from jobs.quality.rules import load_rules
     from schemas.loader import load
 
-    types = {"integer": "int", "datetime": "timestamp"}
-    columns = load("ville/problem").lake_columns
-    schema = ", ".join(f"{c.name} {'binary' if c.pseudonym else types.get(c.type, c.type)}" for c in columns)
-    row = [None if c.name != "code" else "A01" for c in columns]
-    beside = ", _file string, _row bigint, _reason string, _content bigint"
-    rows = [(*row, "a.csv", n, None, n) for n in range(3)] + [(*row, "a.csv", 3, "code:type", 3)]
-    staged = StagedTable.of_delivery(home.lake, DeliveryId("ville", "2024-03", 1), load("ville/problem"))
-    staged.write_rows(spark.createDataFrame(rows, schema + beside))
-    staged.write_exceptions(spark.createDataFrame([], "_file string, _row bigint, _copy string"))
+    delivery, table = DeliveryId("ville", "2024-03", 1), load("ville/problem")
+    made = waiting(home.lake, delivery, "w-1", table)
+    row = [None if c.name != "code" else "A01" for c in table.lake_columns]
+    schema = ", ".join(f"{name} {kind}" for name, kind in made.columns.items())
+    made.write(spark.createDataFrame([(*row, "a.csv", n) for n in range(3)], schema))
+    apart = StagedTable.apart(home.lake, delivery, "problem")
+    apart.write(spark.createDataFrame([("a.csv", 3, "quarantined", "code:type", "code:type")], tuple(apart.columns)))
+    engine = db.open_engine(home.database)
+    db.announce(engine, delivery, {}, "sha256")
+    for state in ("pulled", "staged"):
+        db.record_event(engine, delivery, state, detail={"writer": "w-1"})
+    engine.dispose()
     found, _ = check("ville/problem", "--staged", "ville/2024-03/v1")
     quarantined = [r.id for r in load_rules("ville/problem") if r.of == "quarantined"]
     assert {found[q][1:] for q in quarantined} == {(1, 4)}

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.lake.staged import StagedTable
-from jobs.rows.counted import content_of, content_sum, state_counters, state_counts
-from jobs.rows.exceptions import PLACE, to_exceptions
-from jobs.rows.found import to_found
+from jobs.rows.apart import PLACE, only_going, to_apart, to_found
+from jobs.rows.counted import content_of, content_sum
 from jobs.rows.pseudonymised import pseudonymised
-from jobs.rows.state import with_state
-from jobs.steps.stage import write_counted
 from schemas.loader import Csv, Table
 from tests.spark.tables import cells, check
 from tests.unit.typing_kit import FRENCH, TEXT, column, typed
@@ -58,11 +52,13 @@ def landed(spark: SparkSession, contract: Table, text: str, csv: Csv = FRENCH) -
     made = typed(contract, [tuple(row.get(name) for name in contract.names) for row in sent], csv, MONTH).rows
     made = made.set_column(made.column_names.index("_row"), "_row", pa.array([int(row["_row"]) for row in sent]))
     made = made.append_column("_file", pa.array([row.get("_file", "a.csv") for row in sent]))
-    return pseudonymised(spark.createDataFrame(made), contract)
+    return spark.createDataFrame(made)
 
 
-def to_staged(rows: DataFrame, contract: Table, parent: DataFrame | None) -> DataFrame:
-    return with_state(rows.join(to_exceptions(rows, contract, parent), list(PLACE), "left"), contract)
+def to_staged(rows: DataFrame, contract: Table, parents: DataFrame | None = None) -> DataFrame:
+    """All rows with how they end."""
+    ends = to_apart(rows, contract, parents).drop("_said")
+    return rows.drop("_reason").join(ends, list(PLACE), "left").fillna({"_status": "kept"})
 
 
 def test_every_row_gets_its_type_or_its_reason(spark: SparkSession) -> None:
@@ -82,8 +78,8 @@ def test_every_row_gets_its_type_or_its_reason(spark: SparkSession) -> None:
         9    | 9   | ABC  | 31/01/2024 | C   | 1   | 1.2.3
         """,
     )
-    staged = to_staged(raw, LINES, None)
-    assert "NOTE" not in staged.columns
+    assert "NOTE" not in pseudonymised(raw, LINES).columns
+    staged = to_staged(raw, LINES)
     check(
         staged,
         """
@@ -116,7 +112,7 @@ def test_identical_copies_are_dropped_and_conflicting_ones_quarantined(spark: Sp
         """,
     )
     check(
-        to_staged(raw, LINES, None),
+        to_staged(raw, LINES),
         """
         _file | _row | ORD | _status     | _reason
         a.csv | 1    | 1   | kept        |
@@ -140,7 +136,7 @@ def test_a_cancelling_line_is_a_fact_and_goes_on_with_its_details(spark: SparkSe
         3    | 3   | ABC | 31/01/2024 | X   | -1  | -25,00
         """,
     )
-    staged = to_staged(raw, LINES, None)
+    staged = to_staged(raw, LINES)
     check(
         staged,
         """
@@ -162,7 +158,7 @@ def test_a_cancelling_line_is_a_fact_and_goes_on_with_its_details(spark: SparkSe
         """,
     )
     check(
-        to_staged(details, DETAILS, staged),
+        to_staged(details, DETAILS, staged.where("_status = 'kept'")),
         """
         _row | ORD | _status     | _reason
         1    | 1   | kept        |
@@ -185,42 +181,7 @@ _row | _file | ORD | WHO | DAY        | ACT | QTY | EUR
 """
 
 
-def test_a_table_is_counted_as_its_rows_end_although_it_was_counted_while_they_were_written(
-    spark: SparkSession, tmp_path: Path
-) -> None:
-    files, kept = ["a.csv", "b.csv"], F.col("_status") == "kept"
-    aggregates = [content_sum(F.when(kept, F.col("_content"))), *state_counters(files)]
-    staged = StagedTable(tmp_path / "line", LINES)
-    alone = with_state(landed(spark, LINES, MIXED), LINES)
-    counted = write_counted(staged, alone, LINES, None, aggregates)
-    check(
-        staged.read(spark),
-        """
-        _file | _row | QTY | EUR    | _status     | _reason
-        a.csv | 1    | 1   | 25.00  | kept        |
-        a.csv | 2    | 1   | 25.00  | duplicate   |
-        b.csv | 1    | 3   | 60.00  | kept        |
-        b.csv | 2    | -1  | -20.00 | kept        |
-        b.csv | 3    | 1   | 25.00  | quarantined | conflict
-        b.csv | 4    | 1   | 25.00  | quarantined | conflict
-        b.csv | 5    | 1   | 25.00  | quarantined | code:ACT
-        """,
-    )
-    assert {of: rows for of, rows in state_counts(files, counted).items() if rows} == {
-        ("a.csv", "kept"): 1,
-        ("a.csv", "duplicate"): 1,
-        ("b.csv", "kept"): 2,
-        ("b.csv", "quarantined"): 3,
-    }
-    assert counted == staged.read(spark).agg(*aggregates).collect()[0].asDict()
-    names = [c.name for c in LINES.lake_columns]
-    of_lake = staged.read_kept(spark).agg(content_sum(F.xxhash64(*names))).collect()[0][0]
-    assert content_of(3, counted) == f"3:{of_lake}"
-
-
-def test_what_is_sealed_beside_what_the_pull_refused_is_what_only_other_rows_tell(
-    spark: SparkSession, tmp_path: Path
-) -> None:
+def test_what_is_sealed_beside_what_the_pull_refused_is_what_only_other_rows_tell(spark: SparkSession) -> None:
     rows = landed(
         spark,
         LINES,
@@ -236,11 +197,22 @@ def test_what_is_sealed_beside_what_the_pull_refused_is_what_only_other_rows_tel
         8    | 4   | DEF | 31/01/2024 | C   | 1   | 25,00
         """,
     )
-    staged = StagedTable(tmp_path / "line", LINES)
-    kept = F.when(F.col("_status") == "kept", F.col("_content"))
-    write_counted(staged, with_state(rows, LINES), LINES, None, [content_sum(kept)])
+    apart = to_apart(rows, LINES)
     check(
-        to_found(staged.read_few(spark), LINES),
+        apart,
+        """
+        _row | _status     | _reason       | _said
+        2    | duplicate   |               |
+        3    | quarantined | code:ACT      | code:ACT
+        4    | duplicate   |               | code:ACT
+        5    | quarantined | conflict      |
+        6    | quarantined | conflict      |
+        7    | quarantined | too_early:DAY | too_early:DAY
+        8    | quarantined | conflict      |
+        """,
+    )
+    check(
+        to_found(apart),
         """
         _row | _reason
         4    | duplicate
@@ -251,15 +223,33 @@ def test_what_is_sealed_beside_what_the_pull_refused_is_what_only_other_rows_tel
     )
 
 
-def test_a_table_that_no_row_of_which_depends_on_another_has_no_exceptions(tmp_path: Path) -> None:
+def test_a_table_without_key_and_parent_sets_apart_what_breaks_the_contract(spark: SparkSession) -> None:
     alone = LINES.model_copy(update={"key": ()})
-    kinds = {"key": LINES, "parent": DETAILS, "neither": alone, "of a build": None}
-    assert {k: StagedTable(tmp_path, c).has_exceptions for k, c in kinds.items()} == {
-        "key": True,
-        "parent": True,
-        "neither": False,
-        "of a build": False,
-    }
+    check(
+        to_apart(landed(spark, LINES, MIXED), alone),
+        """
+        _file | _row | _status     | _reason
+        b.csv | 5    | quarantined | code:ACT
+        """,
+    )
+
+
+def test_the_sum_of_a_table_is_that_of_the_rows_that_go_on_in_any_order(spark: SparkSession) -> None:
+    raw = landed(spark, LINES, MIXED)
+    going = pseudonymised(only_going(raw, to_apart(raw, LINES)), LINES)
+    assert going.count() == 3
+    names = [c.name for c in LINES.lake_columns]
+    sums = [
+        frame.agg(content_sum(content)).collect()[0].asDict()
+        for frame, content in (
+            (going, F.col("_content")),
+            (going.orderBy(F.col("_row").desc()).repartition(3), F.xxhash64(*names)),
+        )
+    ]
+    assert sums[0] == sums[1]
+    assert content_of(3, sums[0]).startswith("3:")
+    assert "WHO" in names
+    assert {len(bytes(r["WHO"])) for r in going.select("WHO").collect()} == {32}
 
 
 def test_a_pseudonym_is_keyed_and_depends_on_its_domain(spark: SparkSession) -> None:

@@ -12,9 +12,10 @@ from pyspark.sql import functions as F
 
 from jobs.errors import StorageError
 from jobs.lake import tables as lake
-from jobs.lake.commits import commit, history, live_files, measure
+from jobs.lake.commits import history, live_files, measure
 from jobs.lake.maintenance import has_hidden_checkpoint, rewrite_checkpoint
 from jobs.lake.waiting import WaitingTable
+from jobs.spark.session import safely
 
 COLUMNS = {"id": "bigint", "day": "date", "code": "string"}
 SLICES = ("_source", "_period")
@@ -23,7 +24,7 @@ BEFORE = "org.apache.parquet.crypto.keytools.PropertiesDrivenCryptoFactory"
 
 
 def waiting(home: Path, writer: str) -> WaitingTable:
-    return WaitingTable.of(home, "omop/visit_occurrence", writer, COLUMNS, SLICES)
+    return WaitingTable.of(home, "omop/visit_occurrence", writer, COLUMNS, partition_by=SLICES)
 
 
 def write(spark: SparkSession, table: WaitingTable, *rows: tuple[int, str, str]) -> dict[str, int]:
@@ -34,10 +35,7 @@ def write(spark: SparkSession, table: WaitingTable, *rows: tuple[int, str, str])
 
 
 def release(table: WaitingTable, build: int, *slices: tuple[str, str]) -> int:
-    return commit(
-        table.root, table.files, table.columns, {"build": build}, claim="release", partition_by=table.partition_by,
-        replaces=lambda of: (of["_source"], of["_period"]) in slices,
-    )  # fmt: skip
+    return table.commit({"build": build}, replaces=lambda of: (of["_source"], of["_period"]) in slices, claim="release")
 
 
 def ids(spark: SparkSession, table: WaitingTable, version: int | None = None) -> list[tuple[int, str, str]]:
@@ -93,13 +91,54 @@ def test_spark_goes_on_where_delta_rs_committed_and_back(spark: SparkSession, tm
     release(table, 1, ("dcir", "2024-01"))
     rows = lake.read(spark, str(table.root)).withColumn("id", F.col("id") + 10)
     month = "_source = 'dcir' AND _period = '2024-01'"
-    lake.replace(spark, rows, str(table.root), month, {"by": "Spark"}, partition_by=SLICES)
+    writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", month)
+    writer.option("userMetadata", '{"by": "Spark"}').save(str(table.root))
     assert ids(spark, table) == [(11, "dcir", "2024-01")]
     other = waiting(tmp_path, "build-2-b")
     write(spark, other, (2, "dcir", "2024-01"))
     release(other, 2, ("dcir", "2024-01"))
     assert ids(spark, table) == [(2, "dcir", "2024-01")]
     assert [said for _, said in history(table.root, 2)] == [{"build": 2}, {"by": "Spark"}]
+
+
+def test_the_log_tells_of_the_named_columns_and_files_are_skipped_by_them(spark: SparkSession, tmp_path: Path) -> None:
+    columns = {"id": "bigint", "day": "date", "at": "timestamp", "year": "int", "code": "string"}
+    month = {"_period": "2024-01"}
+    made = WaitingTable.of(
+        tmp_path, "ville/encounter", "2024-01-v1-a", columns, partition_by=(*month,), slice=month,
+        stats=("day", "at", "year"),
+    )  # fmt: skip
+    rows = spark.sql(
+        """SELECT * FROM VALUES
+        (1L, DATE'2024-01-02', TIMESTAMP'2024-01-02 08:30:00.1234', 2024, 'c1'),
+        (2L, DATE'2024-01-30', TIMESTAMP'2024-01-30 23:59:59', 2023, 'c2'),
+        (3L, NULL, NULL, NULL, 'c3') AS t(id, day, at, year, code)"""
+    )
+    made.write(rows.coalesce(1))
+    (one,) = made.files
+    assert one.partition == month
+    assert one.extremes == {
+        "day": ("2024-01-02", "2024-01-30", 1),
+        "at": ("2024-01-02T08:30:00.123Z", "2024-01-30T23:59:59.001Z", 1),
+        "year": (2023, 2024, 1),
+    }
+    made.commit({"step": "test"}, replaces=lambda of: of == month, claim="2024-01")
+    several = WaitingTable.of(
+        tmp_path, "ville/encounter", "2024-01-v1-b", columns, partition_by=(*month,), slice=month, stats=("day",)
+    )
+    several.write(rows.repartitionByRange(3, "id"))
+    assert sorted(e for f in several.files for e in f.extremes.values()) == [
+        ("2024-01-02", "2024-01-02", 0), ("2024-01-30", "2024-01-30", 0),
+    ]  # fmt: skip
+    assert several.rows == 3
+    table = lake.read(spark, str(made.root))
+    assert table.columns == [*columns, "_period"]
+    assert [r["id"] for r in table.where("day = DATE'2024-01-30'").collect()] == [2]
+    (made.root / one.path).unlink()  # whoever opens it fails
+    for nothing in ("day > DATE'2024-02-01'", "at < TIMESTAMP'2024-01-01'", "year > 2030"):
+        assert table.where(nothing).collect() == [], nothing
+    with pytest.raises(StorageError), safely("test"):
+        table.where("day = DATE'2024-01-30'").collect()
 
 
 def checkpoint(spark: SparkSession, table: WaitingTable) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, STATES, books_of, totals_of, whole_book
+from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, books_of, totals_of, whole_book
 
 FILES = [
     {"table": "line", "file": "A.csv", "rows": 10, "malformed": 2},
     {"table": "line", "file": "B.csv", "rows": 3, "malformed": 0},
 ]
-ROWS = {"A.csv": {KEPT: 6, QUARANTINED: 3, DUPLICATE: 1}, "B.csv": {KEPT: 3}}
-COUNTS = {(file, state): ROWS[file].get(state, 0) for file in ROWS for state in STATES}
-REASONS = {("A.csv", "orphan"): 2, ("A.csv", "missing:WHO"): 1}
+ENDED = {
+    ("A.csv", QUARANTINED, "orphan"): 2,
+    ("A.csv", QUARANTINED, "missing:WHO"): 1,
+    ("A.csv", DUPLICATE, None): 1,
+}
 
 
 def test_each_file_has_a_book_in_which_rows_in_are_published_quarantined_and_copies() -> None:
-    books = books_of(FILES, COUNTS, REASONS)
+    books = books_of(FILES, ENDED)
     assert [tuple(b.values()) for b in books] == [
         # table, file, in, published, copies, quarantined by reason
         ("line", "A.csv", 12, 6, 1, {"orphan": 2, "missing:WHO": 1, "malformed": 2}),
@@ -26,13 +28,13 @@ def test_each_file_has_a_book_in_which_rows_in_are_published_quarantined_and_cop
 
 
 def test_lines_that_never_became_rows_count_as_quarantined_in_the_shares_of_a_table() -> None:
-    assert totals_of(books_of(FILES, COUNTS, REASONS)) == {
+    assert totals_of(books_of(FILES, ENDED)) == {
         "rows_in": 15, KEPT: 9, QUARANTINED: 5, DUPLICATE: 1,
     }  # fmt: skip
 
 
 def test_a_table_without_files_has_no_books() -> None:
-    assert books_of([], {}, {}) == []
+    assert books_of([], {}) == []
     assert totals_of([]) == {"rows_in": 0, KEPT: 0, QUARANTINED: 0, DUPLICATE: 0}
 
 

@@ -113,7 +113,7 @@ def test_no_room_reaches_up(room: str) -> None:
 
 
 def test_the_check_finds_a_crossing() -> None:
-    path = ROOT / "jobs" / "steps" / "publish.py"
+    path = ROOT / "jobs" / "steps" / "stage.py"
     room = rooms()["jobs.steps"]
     assert crossings(path, room) == []
     assert crossings(path, room.model_copy(update={"may": tuple(set(room.may) - {"jobs.lake"})}))

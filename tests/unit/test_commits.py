@@ -56,8 +56,8 @@ def test_exactly_the_files_of_the_slice_go(root: Path) -> None:
     put(root, JANUARY, "d")
     assert names(root) == {"c", "d"}
     assert measure(root) == (6, 2 * len(b"PARE and more"))
-    assert [said.get("names") for _, said in history(root)] == [["d"], ["c"], ["a", "b"], None]
-    assert {Path(f.path).name for f in commits._files(DeltaTable(root, version=2))} == {"a", "b", "c"}
+    assert [said.get("names") for _, said in history(root)] == [["d"], ["c"], ["a", "b"]]
+    assert {Path(f.path).name for f in commits._files(DeltaTable(root, version=1))} == {"a", "b", "c"}
 
 
 def test_a_commit_of_nothing_is_a_commit(root: Path) -> None:
@@ -103,17 +103,19 @@ def test_columns_change_only_where_all_rows_do(root: Path) -> None:
     assert [f.name for f in DeltaTable(root).schema().fields] == list(other)
 
 
-@pytest.mark.parametrize("before", [(), ("a",)])
-def test_of_two_who_claim_the_same_one_is_refused(root: Path, before: tuple[str, ...]) -> None:
-    put(root, FEBRUARY, "z")
-    if before:
-        put(root, JANUARY, *before)
+@pytest.mark.parametrize("before", [{}, {FEBRUARY: "z"}, {FEBRUARY: "z", JANUARY: "a"}], ids=["", "z", "z, a"])
+def test_of_two_who_claim_the_same_one_is_refused(root: Path, before: dict[str, str]) -> None:
+    for period, name in before.items():
+        put(root, period, name)
     looked, answers = threading.Barrier(2), []
-    proved = commits._next
+    opened = commits._open
 
-    def together(table: DeltaTable, claim: str) -> object:
-        looked.wait(10)  # both have seen the same version
-        return proved(table, claim)
+    def together(where: str | Path) -> DeltaTable | None:
+        found = opened(where)
+        if threading.current_thread().name in ("b", "c") and threading.current_thread() not in seen:
+            seen.add(threading.current_thread())
+            looked.wait(10)  # both have seen the same version
+        return found
 
     def write(name: str) -> None:
         try:
@@ -122,15 +124,16 @@ def test_of_two_who_claim_the_same_one_is_refused(root: Path, before: tuple[str,
         except ConflictError:
             answers.append("refused")
 
+    seen: set[threading.Thread] = set()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commits, "_next", together)
-        writers = [threading.Thread(target=write, args=(name,)) for name in ("b", "c")]
+        patch.setattr(commits, "_open", together)
+        writers = [threading.Thread(target=write, args=(name,), name=name) for name in ("b", "c")]
         for writer in writers:
             writer.start()
         for writer in writers:
             writer.join()
     assert sorted(answers)[1] == "refused"
-    assert names(root) == {"z", sorted(answers)[0]}
+    assert names(root) == {sorted(answers)[0], *(["z"] if before else [])}
 
 
 def test_two_who_claim_different_slices_both_come_in(root: Path) -> None:
