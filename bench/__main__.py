@@ -28,10 +28,6 @@ Json = Annotated[bool, typer.Option("--json", help=show.JSON_HELP)]
 def ingest(
     rows: Annotated[str, typer.Option(help="Lines of ER_PRS_F; several sizes with commas.")] = "5000000",
     rounds: Annotated[int, typer.Option(min=1, help="Measured rounds, after one warm-up.")] = 3,
-    plain: Annotated[
-        bool,
-        typer.Option("--plain/--no-plain", help="Measure the hub also with a lake in clear, on a server of its own."),
-    ] = True,
     seed: Seed = 42,
     again: Annotated[bool, typer.Option("--again/--missing", help="Measure sizes that have figures too.")] = True,
     json: Json = False,
@@ -45,7 +41,7 @@ def ingest(
     from bench import report
 
     def run(size: int, tell: Tell) -> dict[str, Any]:
-        return bench.run(home.settings(), size, rounds, seed, plain=plain, tell=tell)
+        return bench.run(home.settings(), size, rounds, seed, tell=tell)
 
     _measure("ingest", rows, "lines", run, report.ingest, again=again, as_json=json)
 

@@ -19,7 +19,7 @@ from bench.measure import Clock, load
 from bench.outcome import Outcome
 from bench.worker import OURS, PEERS
 from jobs.delivery import DeliveryId
-from jobs.errors import HubError, StorageError, UnexpectedState
+from jobs.errors import HubError, UnexpectedState
 from jobs.hub import Hub
 from jobs.lake.sealed import read_landed
 from jobs.rows.pseudonymised import pseudonymised
@@ -30,25 +30,22 @@ from jobs.spark import server as spark
 from jobs.steps import receive
 from schemas.loader import load_table
 
-PLAIN = "hub, lake in clear"
 ENGINES = (OURS, *PEERS)
 WARM_UPS, WARM_UP_ROWS = 3, 500_000
 """Runs of the hub alone, on at most so many lines, before the rounds: a hub's server runs for weeks, and Java compiles
 what it has seen often."""
 APART = ("prepare", "imports")
 """Steps that are paid once a hub or once a process: shown, not part of the job."""
-OF_LAKE = ("spark.hadoop.parquet.encryption.uniform.key", "spark.io.encryption.enabled")
 
 Progress = Callable[[str], None]
 Run = dict[str, Any]
 
 
-def run(settings: Settings, rows: int, rounds: int, seed: int, *, plain: bool, tell: Progress) -> dict[str, Any]:
+def run(settings: Settings, rows: int, rounds: int, seed: int, *, tell: Progress) -> dict[str, Any]:
     """Measures one size and returns all of it: machine, data, every run of every engine.
 
     The server is warmed first, then one warm-up of each engine, then ``rounds`` rounds, each starting with another
-    engine. ``plain``: afterwards the hub alone on a server that does not encrypt the lake. Raises ``UnexpectedState``
-    when two engines disagree.
+    engine. Raises ``UnexpectedState`` when two engines disagree.
     """
     root = settings.root / "bench"
     data = make(root / "data", rows, seed, tell)
@@ -69,10 +66,6 @@ def run(settings: Settings, rows: int, rounds: int, seed: int, *, plain: bool, t
         tell("the share of the pseudonyms")
         pseudonym = pseudonym_share(at, data, root / "run")
         versions = machine.describe(at)
-    if plain:
-        with server(settings, root / "server", data, in_clear=True) as (at, pid):
-            warm_up(at, pid)
-            runs += [_one(PLAIN, OURS, number, data, at, pid, tell) for number in range(rounds + 1)]
     require_equal(data, runs)
     facts = {
         "rows": data.rows,
@@ -122,31 +115,19 @@ def _one(name: str, engine: str, number: int, data: Data, at: Settings, pid: int
 
 
 @contextmanager
-def server(settings: Settings, home: Path, data: Data, *, in_clear: bool = False) -> Iterator[tuple[Settings, int]]:
-    """A Spark server of the bench's own, with the hub's configuration; its settings and process id.
-
-    ``in_clear``: without the two settings that encrypt the lake and the shuffles. The start-up self-test must refuse
-    such a server: that shows at once that it is in clear, and that no hub could have started it.
-    """
-
+def server(settings: Settings, home: Path, data: Data) -> Iterator[tuple[Settings, int]]:
+    """A Spark server of the bench's own, with the hub's configuration; its settings and process id."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (home / "keys").symlink_to(data.keys)
     at = settings.model_copy(update={"home": home, "spark_event_log": True, "spark_remote": None})
     at.logs.mkdir()
-    conf = spark.configuration(at)
-    pid = spark.start(at, {k: v for k, v in conf.items() if k not in OF_LAKE} if in_clear else conf)
+    pid = spark.start(at)
     try:
         spark.wait(at)
         asking = session.connect(at)
-        try:
-            selftest.prove_encrypted(asking, at)
-            refused = False
-        except StorageError:
-            refused = True
+        selftest.prove_encrypted(asking, at)
         asking.stop()
-        if refused != in_clear:
-            raise UnexpectedState("The bench's Spark server is not as it should be: its self-test says otherwise.")
         yield at, pid
     finally:
         spark.stop(at)

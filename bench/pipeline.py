@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
+import resource
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from jobs.serve.rest import AirflowClient
 from jobs.serve.watch import Watcher, read_expected
 from jobs.settings import Settings
 from jobs.spark import server as spark
+from jobs.warm import client
 
 Progress = Callable[[str], None]
 Step = dict[str, Any]
@@ -64,7 +65,7 @@ def _deliver(at: Settings, persons: int, seed: int, tell: Progress) -> tuple[dic
 
 
 def _by_hand(at: Settings, tell: Progress) -> Step:
-    """The commands that Airflow's tasks run, one after another, on one warm Spark server."""
+    """The commands that Airflow's tasks run, one after another, forked from the warm parent, on one Spark server."""
 
     servers.prepare(at)
     steps: list[Step] = []
@@ -77,6 +78,10 @@ def _by_hand(at: Settings, tell: Progress) -> Step:
 
     try:
         step("start spark", "", "spark", "start")
+        parent = servers.warm_server(at)
+        processes.start(parent, at)
+        while not client.answering(at.run) and processes.running(parent.pid_file(at)):
+            time.sleep(LOOK_OFTEN)
         while True:
             announced = step("announce", "", "delivery", "announce")["answers"]
             if not announced:
@@ -94,6 +99,7 @@ def _by_hand(at: Settings, tell: Progress) -> Step:
         released = step("release", "omop", "omop", "release", number, rows=total)
         step("describe", "catalogue", "catalogue", "describe", str(released["release"]), rows=total)
     finally:
+        processes.stop([at.run / f"{servers.WARM}.pid"])
         spark.stop(at)
     return {"steps": steps}
 
@@ -108,29 +114,35 @@ def command(at: Settings, what: str, argv: Iterable[str]) -> tuple[Cost, Step]:
     for pid in servers:
         reset_peak(pid)
     cpu = sum(cpu_of(p) for p in servers)
+    children = ended_children()
     began, clock = time.time(), time.perf_counter()
     out, words = at.root / "bench.out", at.root / "bench.log"
     with out.open("w", encoding="utf-8") as answered, words.open("w", encoding="utf-8") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jobs.cli", *argv], env=airflow.hub_environment(at), stdin=subprocess.DEVNULL,
-            stdout=answered, stderr=said, text=True,
-        )  # fmt: skip
-        peak, ended = 0, 0
-        while not ended:  # not ru_maxrss: it holds what this process had when it forked
+        process = client.start(
+            list(argv), run=at.run, environment=airflow.hub_environment(at), stdout=answered, stderr=said
+        )
+        peak = 0
+        while process.poll() is None:  # not ru_maxrss: it holds what this process had when it forked
             peak = max(peak, peak_of(process.pid))
-            time.sleep(LOOK_OFTEN)
-            ended, status, used = os.wait4(process.pid, os.WNOHANG)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - clock
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_OFTEN)
+        code, seconds = process.wait(), time.perf_counter() - clock
     printed, last = out.read_text("utf-8"), (words.read_text("utf-8").strip().splitlines() or [""])[-1]
-    if process.returncode:
+    if code:
         raise HubError(f"`hub {' '.join(argv)}` failed: {last}")
     servers = servers or [p for p in (spark.running(at),) if p]
-    spent = used.ru_utime + used.ru_stime + sum(cpu_of(p) for p in servers) - cpu
+    own = process.cpu if isinstance(process, client.Forked) else ended_children() - children
+    spent = own + sum(cpu_of(p) for p in servers) - cpu
     peaks = sum(peak_of(p) for p in servers)
     answer = json.loads(printed.strip().splitlines()[-1]) if printed.strip() else {}
     result = answer if isinstance(answer, dict) else {"answers": answer}
     return Cost(what, seconds, spent, peak, peaks, 0, began), result
+
+
+def ended_children() -> float:
+    """CPU-seconds of this process's children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Shares:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import report_pipeline
-from bench.ingest import APART, PLAIN, job
+from bench.ingest import APART, job
 from bench.markdown import GIB, Figures, table, where
 from bench.worker import OURS, PEERS
 
@@ -72,7 +72,7 @@ def peak(run: Figures) -> float:
 
 def ingest(figures: Figures) -> list[str]:
     """One size: engines side by side, steps, goals."""
-    names = [n for n in (OURS, PLAIN, *PEERS) if any(r["name"] == n for r in figures["runs"])]
+    names = [n for n in (OURS, *PEERS) if any(r["name"] == n for r in figures["runs"])]
     first = next(iter(PEERS))
     rows = []
     for name in names:
@@ -133,9 +133,6 @@ def goals(figures: Figures) -> Iterable[tuple[str, str, bool]]:
     first = next(iter(PEERS))
     ratio = middle(figures, first, seconds) / middle(figures, OURS, seconds)
     yield f"wall at least 0.85 x {first}, encryption on", f"{ratio:.2f}", ratio >= 0.85
-    if any(r["name"] == PLAIN for r in figures["runs"]):
-        plain = middle(figures, first, seconds) / middle(figures, PLAIN, seconds)
-        yield "the same, lake in clear", f"{plain:.2f}", plain >= 0.85
     share = (figures["pseudonym"]["with"] - figures["pseudonym"]["without"]) / middle(figures, OURS, cpu)
     yield "pseudonyms at most 10 % of CPU", f"{share:.1%}", share <= 0.1
     ours = [r for r in figures["runs"] if r["name"] == OURS][-1]

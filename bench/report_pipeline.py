@@ -102,7 +102,7 @@ def commands(figures: Figures) -> list[Figures]:
 def cpu_of(ran: Figures) -> tuple[float, float]:
     """CPU seconds of the Spark server, and of Airflow with the commands of its tasks."""
     spark = sum(v for k, v in ran["cpu"].items() if k == "spark")
-    return spark, sum(v for k, v in ran["cpu"].items() if k.startswith("airflow"))
+    return spark, sum(v for k, v in ran["cpu"].items() if k.startswith(("airflow", "warm")))
 
 
 def covered(spans: list[tuple[str, str]]) -> float:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
 from dags.lib import operators
 from dags.lib.operators import without_airflow
+from jobs.errors import HubError
+from jobs.settings import Settings
+from jobs.warm import client
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-COMMAND = (*operators.COMMAND, "alert")
 LIMIT = 60
 """Seconds that an alert may take."""
 
@@ -29,17 +32,31 @@ class Notify(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         ti = context["ti"]
-        argv = [*COMMAND, self.verb, f"--run={ti.dag_id}/{ti.run_id}"]
+        argv = ["alert", self.verb, f"--run={ti.dag_id}/{ti.run_id}"]
         if self.verb == "failed":
             argv += [f"--task={ti.task_id}", *described(context.get("exception"))]
-        environment = without_airflow(os.environ)
         try:
-            done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False)
-        except (OSError, subprocess.SubprocessError) as error:
+            code, said = run(argv)
+        except (OSError, HubError, subprocess.SubprocessError) as error:
             self.log.warning("No alert: %s.", type(error).__name__)
             return
-        for line in done.stderr.splitlines()[-1:]:
-            (self.log.warning if done.returncode else self.log.info)(line)
+        for line in said.splitlines()[-1:]:
+            (self.log.warning if code else self.log.info)(line)
+
+
+def run(argv: list[str]) -> tuple[int, str]:
+    """Exit code of a command and what it says to people. Raises ``subprocess.TimeoutExpired`` after ``LIMIT``."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        environment = without_airflow(os.environ)
+        command = client.start(
+            argv, run=Settings().run, environment=environment, stdout=said, stderr=said, plain=operators.COMMAND
+        )
+        try:
+            code = command.wait(LIMIT)
+        finally:
+            command.stop()
+        said.seek(0)
+        return code, said.read()
 
 
 def described(error: Any) -> list[str]:

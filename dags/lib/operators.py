@@ -1,11 +1,11 @@
-"""Runs the hub's commands as tasks: the exit code decides, the last line of standard output is the task's result."""
+"""Runs the hub's commands as tasks: the exit code decides, the last line of standard output is the task's result.
+
+The warm parent forks them where one answers (``jobs.warm``)."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,10 +16,10 @@ from airflow.sdk.exceptions import AirflowSkipException
 from dags.lib import outboxes
 from dags.lib.failures import PREFIX, failure, lines_of, red_end
 from jobs.errors import ConfigError, UnexpectedState
+from jobs.settings import Settings
+from jobs.warm import client
 
-COMMAND = (sys.executable, "-m", "jobs.cli")
-PATIENCE = 20
-"""Seconds that a command gets to end by itself when its task is stopped."""
+COMMAND = client.PLAIN
 
 Result = dict[str, Any] | list[Any] | None
 
@@ -45,7 +45,7 @@ class JobOperator(BaseOperator):
         self.argv = list(argv)
         self.asset = asset
         self.skip_on_exit_code = skip_on_exit_code
-        self.process: subprocess.Popen[str] | None = None
+        self.process: client.Command | None = None
 
     def execute(self, context: Context) -> Any:
         with red_end(self.log):
@@ -75,17 +75,17 @@ class JobOperator(BaseOperator):
             **outboxes.environment(self.outboxes_of),
         }
         with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
-            process = self.process = subprocess.Popen(
-                [*COMMAND, *argv], stdout=out, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-                errors="replace", env=environment,
-            )  # fmt: skip
+            process = self.process = client.start(
+                argv, run=Settings().run, environment=environment, stdout=out, plain=COMMAND
+            )
             said = ""
             try:
-                for line in process.stderr or ():
-                    if line.startswith(PREFIX):
-                        said = line.rstrip("\n")
-                    else:
-                        self.log.info(line.rstrip("\n"))
+                with process.stderr as lines_said:
+                    for line in lines_said:
+                        if line.startswith(PREFIX):
+                            said = line.rstrip("\n")
+                        else:
+                            self.log.info(line.rstrip("\n"))
                 code = process.wait()
             finally:
                 self.on_kill()
@@ -103,10 +103,5 @@ class JobOperator(BaseOperator):
 
     def on_kill(self) -> None:
         """Ends the command: the task was stopped, or its time is over."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        if self.process is not None:
+            self.process.stop()

@@ -32,6 +32,7 @@ NOUNS = {
     "release": "Releases: which version of every table readers see.",
     "spark": "The Spark server: start, stop, status.",
     "synth": "A synthetic French population and its deliveries.",
+    "warm": "The warm parent of Airflow's commands: serve, status.",
 }
 VERBS = {
     "demo": "A whole hub with a synthetic population, from deliveries to the catalogue, run by Airflow.",

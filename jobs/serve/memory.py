@@ -13,14 +13,10 @@ EVERY = 3.0
 
 
 def proportional(sessions: Iterable[int], also: int | None = None) -> int:
-    """Bytes (PSS) of all processes of the sessions, and of ``also`` with its children."""
+    """Bytes (PSS) of the processes of sessions and of their leaders' children; of ``also`` with its children."""
     wanted = set(sessions)
-    family: set[int] = set()
-    if also is not None:
-        try:
-            family = {also} | {c.pid for c in psutil.Process(also).children(recursive=True)}
-        except psutil.Error:
-            family = set()
+    # children too: the warm parent's have sessions of their own
+    family = {pid for first in {*wanted, *([also] if also else [])} for pid in _family(first)}
     total = 0
     for process in psutil.process_iter():
         try:
@@ -29,6 +25,13 @@ def proportional(sessions: Iterable[int], also: int | None = None) -> int:
         except (ProcessLookupError, PermissionError, psutil.Error):
             continue
     return total
+
+
+def _family(pid: int) -> set[int]:
+    try:
+        return {pid} | {child.pid for child in psutil.Process(pid).children(recursive=True)}
+    except psutil.Error:
+        return set()
 
 
 class Peak:

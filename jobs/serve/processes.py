@@ -33,8 +33,8 @@ class Server:
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
-    ready: Callable[[], bool]
-    """Asked about once a second until it says yes; must answer at once."""
+    ready: Callable[[], bool] | None
+    """Asked about once a second until it says yes; must answer at once. None: nobody waits for this server."""
 
     def pid_file(self, settings: Settings) -> Path:
         return settings.run / f"{self.name}.pid"
@@ -136,16 +136,16 @@ def wait(
     Raises ``ServerUnavailable`` when one ends or takes too long; its log is named.
     """
     begin = time.monotonic()
-    waiting = list(servers)
+    waiting = [(server, server.ready) for server in servers if server.ready]
     while waiting:
-        for server in list(waiting):
-            if server.ready():
-                waiting.remove(server)
+        for server, ready in list(waiting):
+            if ready():
+                waiting.remove((server, ready))
                 tell(server.name, time.monotonic() - begin)
             elif not running(server.pid_file(settings)):
                 raise _unavailable(server, settings, "ended while it started")
         if waiting and time.monotonic() - begin > seconds:
-            raise _unavailable(waiting[0], settings, f"was not ready after {seconds:.0f} s")
+            raise _unavailable(waiting[0][0], settings, f"was not ready after {seconds:.0f} s")
         if waiting:
             time.sleep(1)
 

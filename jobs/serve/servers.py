@@ -22,9 +22,10 @@ from jobs.serve.processes import Server
 from jobs.settings import Settings
 from jobs.spark import health
 from jobs.spark import server as spark
+from jobs.warm import client as warm
 
 AIRFLOW_SECONDS = 180.0
-SPARK = "spark"
+SPARK, WARM = "spark", "warm"
 START_SPARK = ("spark", "start")
 ASK_SPARK, SILENCES = 30.0, 2
 """The Spark server is asked every so many seconds; it is started again after so many questions without an answer."""
@@ -44,6 +45,12 @@ def steward_server(settings: Settings) -> Server:
     return _pages("steward", f"http://{settings.steward_host}:{settings.steward_port}/", settings, "--steward")
 
 
+def warm_server(settings: Settings) -> Server:
+    """The parent that the tasks' commands are forked from. Nobody waits for it: without it they start plainly."""
+    argv = (sys.executable, "-m", "jobs.cli", WARM, "serve")
+    return Server(WARM, argv, airflow.hub_environment(settings), None)
+
+
 def _pages(name: str, address: str, settings: Settings, *options: str) -> Server:
 
     def ready() -> bool:
@@ -58,13 +65,13 @@ def _pages(name: str, address: str, settings: Settings, *options: str) -> Server
 
 def servers(settings: Settings) -> list[Server]:
     """What this module starts itself; the Spark server starts itself."""
-    return [*airflow.servers(settings), catalogue_server(settings), steward_server(settings)]
+    return [*airflow.servers(settings), catalogue_server(settings), steward_server(settings), warm_server(settings)]
 
 
 def pid_files(settings: Settings) -> list[Path]:
     """Files of every server of this hub, in the order in which they are stopped: who gives work first."""
     return [settings.run / f"{name}.pid" for name in (*(f"airflow-{c}" for c in reversed(airflow.COMPONENTS)),
-            "catalogue", "steward", SPARK)]  # fmt: skip
+            WARM, "catalogue", "steward", SPARK)]  # fmt: skip
 
 
 def sessions(settings: Settings) -> list[int]:
@@ -134,6 +141,10 @@ def start(settings: Settings, tell: Tell) -> None:
         processes.wait(started, settings, seconds=AIRFLOW_SECONDS, tell=lambda name, _: ready(name))
         finish(settings, spark, *START_SPARK)
         ready("spark")
+        if warm.answering(settings.run):
+            ready(WARM)
+        else:
+            tell(f"Commands start plainly until {WARM} is ready (its log: {settings.logs / WARM}.log)")
     finally:
         spark.terminate()
 

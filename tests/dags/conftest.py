@@ -19,6 +19,12 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
 
 
+@pytest.fixture(autouse=True)
+def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks look for a warm parent in a home of their own, not in that of a hub that runs in this checkout."""
+    monkeypatch.setenv("HUB_HOME", str(tmp_path / "hub"))
+
+
 @pytest.fixture(scope="session")
 def dags_folder() -> Path:
     return CHECKOUT / "dags"

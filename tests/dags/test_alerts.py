@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dags.lib import alerts
+from dags.lib import operators
 from dags.lib.alerts import ON_FAILURE, ON_QUESTION, described
 from dags.lib.failures import red_end
 from jobs.errors import QualityRefused
@@ -23,7 +23,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script.write_text(
         f"import json, os, sys\nopen({str(out)!r}, 'w').write(json.dumps([sys.argv[1:], list(os.environ)]))"
     )
-    monkeypatch.setattr(alerts, "COMMAND", (sys.executable, str(script)))
+    monkeypatch.setattr(operators, "COMMAND", (sys.executable, str(script)))
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "secret")
     return out
 
@@ -43,18 +43,18 @@ def test_a_failure_tells_class_and_reason_of_the_error_only(ran: Path) -> None:
         ON_FAILURE.notify(context(error))
     argv, environment = json.loads(ran.read_text())
     assert argv == [
-        "failed", "--run=ingest_dcir/2024-03__x", "--task=gate", "--error=QualityRefused", "--reason=quality",
+        "alert", "failed", "--run=ingest_dcir/2024-03__x", "--task=gate", "--error=QualityRefused", "--reason=quality",
     ]  # fmt: skip
     assert not [name for name in environment if name.startswith("AIRFLOW")]
 
 
 def test_a_question_tells_its_run(ran: Path) -> None:
     ON_QUESTION.notify(context())
-    assert json.loads(ran.read_text())[0] == ["asked", "--run=ingest_dcir/2024-03__x"]
+    assert json.loads(ran.read_text())[0] == ["alert", "asked", "--run=ingest_dcir/2024-03__x"]
 
 
 def test_an_alert_that_fails_changes_nothing_of_the_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alerts, "COMMAND", ("/nowhere/hub",))
+    monkeypatch.setattr(operators, "COMMAND", ("/nowhere/hub",))
     ON_FAILURE.notify(context(ValueError("a value")))
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
@@ -38,21 +42,39 @@ from jobs.errors import (
 from jobs.serve import airflow
 from jobs.settings import Settings
 from schemas.loader import source_names
+from tests import warm_kit
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
 
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Makes a Python text the command that tasks run in the place of ``hub``."""
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[warm_kit.Warm]:
+    """The warm parent of a hub, whose command is the text of ``command.py``."""
+    home = tmp_path_factory.mktemp("warm")
+    parent = warm_kit.ready(home, loaded=f"SCRIPT = {str(home / 'command.py')!r}")
+    yield parent
+    parent.end()
+
+
+@pytest.fixture(params=["forked", "plain"])
+def command(
+    request: pytest.FixtureRequest, tmp_path: Path, warm: warm_kit.Warm, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
+    """Makes a Python text the command that tasks run in the place of ``hub``: forked by a parent, then by themselves.
+    Which of the two it was is looked at in the parent's log."""
+    home = warm.run.parent if request.param == "forked" else tmp_path
+    monkeypatch.setenv("HUB_HOME", str(home))
+    before = warm.log.count(" begins")
 
     def use(text: str) -> None:
-        script = tmp_path / "command.py"
+        script = home / "command.py"
         script.write_text(text)
         monkeypatch.setattr(operators, "COMMAND", (sys.executable, str(script)))
 
-    return use
+    yield use
+    # a month that is missing is refused before anything runs
+    assert (warm.log.count(" begins") > before) == (request.param == "forked") or "without_a_month" in request.node.name
 
 
 def run(**settings: Any) -> Any:
@@ -134,8 +156,25 @@ def test_stopping_the_task_ends_the_command(command: Any, tmp_path: Path) -> Non
     task.on_kill()
     thread.join(20)
     assert task.process is not None
-    assert task.process.poll() is not None
+    assert task.process.poll() == -signal.SIGTERM
     assert [isinstance(e, JobKilled) for e in raised] == [True]
+
+
+def test_a_task_whose_process_is_killed_leaves_no_command(command: Any, tmp_path: Path) -> None:
+    """As Airflow kills one: the group of the task's process."""
+    pid = tmp_path / "pid"
+    command(f"import os, time; open({str(pid)!r}, 'w').write(f'{{os.getpid()}} '); time.sleep(60)")
+    text = (
+        "import sys; from types import SimpleNamespace; from dags.lib import operators; "
+        "operators.COMMAND = tuple(sys.argv[1:]); "
+        "operators.JobOperator(task_id='task', argv=['delivery', 'stage'])"
+        ".execute({'ti': SimpleNamespace(dag_id='d', run_id='r')})"
+    )
+    task = subprocess.Popen([sys.executable, "-c", text, *operators.COMMAND], process_group=0)
+    warm_kit.until(lambda: pid.exists() and pid.read_text().endswith(" "))
+    os.killpg(task.pid, signal.SIGKILL)
+    task.wait()
+    warm_kit.until(lambda: not psutil.pid_exists(int(pid.read_text())))
 
 
 def gate(**to: str | None) -> GateOperator:
@@ -272,6 +311,7 @@ def test_a_source_that_has_no_dag_is_said_and_the_others_go_on(command: Any) -> 
 
 MONTH_THAT_IS_NOT_THERE = """
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 from airflow.sdk import DAG
 from dags.lib.defaults import hub_dag

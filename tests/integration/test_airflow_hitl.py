@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ from jobs.serve import airflow, processes, servers
 from jobs.serve.rest import AirflowClient
 from jobs.serve.watch import month_of
 from jobs.settings import CHECKOUT, FILE, Settings
+from jobs.warm import client as warm
 from schemas.loader import load_source
 from tests.conftest import free_port
 from tests.hooks import Hook, listening
@@ -147,6 +149,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
             for server in running:
                 processes.start(server, settings)
             processes.wait(running, settings, seconds=SECONDS)
+            until(lambda: warm.answering(settings.run), "the warm parent")
             with (
                 AirflowClient(base, "admin", words["admin"]) as admin,
                 AirflowClient(base, "steward", words["steward"]) as steward,
@@ -315,11 +318,9 @@ def test_a_duplicate_ends_green_without_more(live: Live) -> None:
 
 def test_stopping_a_task_ends_its_command(live: Live) -> None:
     def command() -> psutil.Process | None:
-        for process in psutil.process_iter(["cmdline"]):
-            line = process.info["cmdline"] or []
-            if line[-3:] == ["delivery", "stage", "ville/2024-03/v1"]:
-                return process
-        return None
+        children = psutil.Process(warm.answering(live.settings.run)).children()
+        stages = (c for c in children if c.name() == "delivery stage" and time.time() - c.create_time() > 5)
+        return next(stages, None)
 
     live.deliver("ville/2024-03/v1", slow="120")
     process = until(command, "the slow command")
@@ -330,6 +331,18 @@ def test_stopping_a_task_ends_its_command(live: Live) -> None:
     )
     live.admin.request("PATCH", where, json={"new_state": "failed"})
     until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, "the end of the command", 60)
+
+
+def test_every_command_of_a_task_was_forked_from_the_warm_parent(live: Live) -> None:
+    log = (live.settings.logs / "warm.log").read_text("utf-8")
+    begun = {" ".join(line.split()[1:3]) for line in log.splitlines() if line.endswith(" begins")}
+    tasks = ("announce", "pull", "stage", "gate", "decide", "publish")
+    of_a_build = ("omop build", "omop gate", "omop release", "catalogue describe")
+    assert {*(f"delivery {verb}" for verb in tasks), *of_a_build, "alert failed", "alert asked"} <= begun
+    ends = {int(line.split()[3]) for line in log.splitlines() if " ended with " in line}
+    assert {0, 11, 12, 13, 18, -signal.SIGTERM} <= ends, "with the exit codes that the tasks obeyed"
+    assert "starts plainly" not in log
+    assert "v1" not in log, "it names no argument"
 
 
 def test_a_month_by_hand_needs_a_month(live: Live) -> None:
@@ -454,3 +467,12 @@ def test_a_run_shows_its_quality_report_and_the_menu_the_catalogue(live: Live, b
     link = page.get_by_role("link", name="Catalogue").or_(page.get_by_text("Catalogue")).first
     link.wait_for(timeout=10_000)
     context.close()
+
+
+def test_without_the_warm_parent_tasks_start_their_commands_themselves(live: Live) -> None:
+    processes.stop([live.settings.run / "warm.pid"])
+    log = (live.settings.logs / "warm.log").read_text("utf-8")
+    live.deliver("dcir/2024-08/v1")
+    assert live.finished("dcir", "2024-08")["state"] == "success"
+    assert live.state("dcir/2024-08/v1") == "published"
+    assert (live.settings.logs / "warm.log").read_text("utf-8") == log

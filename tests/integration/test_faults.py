@@ -23,6 +23,7 @@ from jobs.lake import commits
 from jobs.lake import tables as lake
 from jobs.lake.layout import table_path
 from jobs.rows import typed
+from jobs.rows.texts import strings
 from jobs.settings import Settings
 from jobs.spark import server
 from jobs.steps import build, gate, publish, receive, release, stage
@@ -181,10 +182,6 @@ def test_a_month_taken_in_again_under_a_repaired_rule_is_replaced(
     small: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only the tables whose rows differ get a new version, and the next build takes the month in again."""
-    from pyspark.sql import functions as F
-
-    from jobs.rows import typed as rules
-
     world, delivery = small("pmsi_mco"), DeliveryId("pmsi_mco", MONTH, 1)
     shutil.rmtree(delivery.under(world.settings.outboxes).parent.parent / "2024-02")
 
@@ -202,15 +199,16 @@ def test_a_month_taken_in_again_under_a_repaired_rule_is_replaced(
     assert again()["versions"] == first["versions"]
     assert db.pending_deliveries(engine) == []
 
-    lawful = rules.value
+    lawful = typed.to_values
 
-    def repaired(column: Any, csv: Any) -> Any:
-        sound = lawful(column, csv)
-        return F.when(F.col("_row") == F.lit(1), "9").otherwise(sound) if column.name == "MOD_ACT" else sound
+    def repaired(column: Any) -> Any:
+        """Reads one act's code otherwise."""
+        read = lawful(column)
+        return (lambda texts: strings(["9", *read(texts).to_pylist()[1:]])) if column.name == "MOD_ACT" else read
 
     before = rows_of(world, "pmsi_mco/t_mcoaaa")
     with monkeypatch.context() as patch:
-        patch.setattr(rules, "value", repaired)
+        patch.setattr(typed, "to_values", repaired)
         changed = again()["versions"]
     assert changed == first["versions"] | {"pmsi_mco/t_mcoaaa": 1}
     assert len(set(rows_of(world, "pmsi_mco/t_mcoaaa")) - set(before)) == 1

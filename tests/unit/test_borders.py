@@ -29,6 +29,9 @@ ENVIRONMENT = {
     "jobs/spark/server.py",
     "jobs/serve/airflow.py",
     "jobs/quality/gx.py",
+    # the environment of each command is its client's; the allocators read theirs before anything is loaded
+    "jobs/warm/child.py",
+    "jobs/warm/parent.py",
 }
 LAZY = {
     # who -> what is imported inside functions, for a start that need not wait for it; all else stands at the top

@@ -131,6 +131,7 @@ def test_the_servers_and_the_order_of_stopping(settings: Settings) -> None:
         "airflow-triggerer",
         "catalogue",
         "steward",
+        "warm",
     ]
     assert {f.stem for f in servers.pid_files(settings)} == {*names, "spark"}
     assert servers.sessions(settings) == []

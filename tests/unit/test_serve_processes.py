@@ -158,6 +158,11 @@ def test_a_server_that_is_late_is_reported(settings: Settings, tmp_path: Path) -
         processes.wait([late], settings, seconds=1)
 
 
+def test_nobody_waits_for_a_server_without_a_question(settings: Settings, tmp_path: Path) -> None:
+    parent = server(PARENT, tmp_path / "up")
+    processes.wait([Server("spare", parent.argv, parent.environment, None)], settings, seconds=1)
+
+
 def test_a_port_in_use_names_the_variable() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -172,6 +177,16 @@ def test_free_ports_are_free() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     processes.require_free(Settings(airflow_port=port), airflow_port="Airflow")
+
+
+def test_memory_of_a_child_in_a_session_of_its_own_is_counted(settings: Settings, tmp_path: Path) -> None:
+    child = "import sys, time; x = b'x' * 60_000_000; open(sys.argv[1], 'w').close(); time.sleep(60)"
+    argv = f"import subprocess, sys; a = [sys.executable, '-c', {child!r}, sys.argv[1]]"
+    begin = f"{argv}; p = subprocess.Popen(a, start_new_session=True)"
+    parent = server(f"{begin}; import time; time.sleep(3); p.kill(); p.wait()", tmp_path / "up", "warm")
+    pid = processes.start(parent, settings)
+    processes.wait([parent], settings, seconds=30)
+    assert memory.proportional([pid]) > 60_000_000
 
 
 def test_memory_of_a_session_is_counted(settings: Settings, tmp_path: Path) -> None:
