@@ -34,10 +34,10 @@ class Seen:
 
 
 def seen(logs: Path, table: Table, began: float, ended: float) -> Seen:
-    """What happened between two moments (seconds since 1970). Only landed files have the numbers and dates of ``table``
-    as text: so its scans are told from those of what was staged."""
+    """What happened between two moments (seconds since 1970). Only landed files have the identifiers of ``table`` as
+    text: so scans of whole rows are told from those of what was staged, and from looks at their keys."""
     work, plans, added = Seen(), {}, Counter[int]()
-    landed = [f"{c.name}:string" for c in table.columns if c.type != "string"]
+    landed = [f"{c.name}:string" for c in table.columns if c.pseudonym]
     for event in _events(logs):
         kind = event["Event"]
         if kind == JOB and began <= event["Submission Time"] / 1000 <= ended:

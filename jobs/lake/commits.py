@@ -135,7 +135,7 @@ def commit(
     except DeltaError as error:
         made_meanwhile = table is None and _open(root) is not None
         if made_meanwhile or isinstance(error, CommitFailedError):
-            raise ConflictError(f"Another writer committed to {root.name} first.", next_step="try again") from None
+            raise _not_first(root) from None
         raise _failed(root, error) from None
     found = next((version for version, said in history(root, LOOKED_AT) if is_same(said, metadata)), None)
     if found is None:
@@ -152,7 +152,8 @@ def _create(
     told: dict[str, str],
     claim: str,
 ) -> None:
-    """The first commit of a table. Another writer's first commit makes it fail."""
+    """The first commit of a table. Another writer's makes it fail: tried again, it would come second, beside
+    what the other one brought."""
     root.mkdir(parents=True, exist_ok=True)
     create_table_with_add_actions(
         str(root),
@@ -161,7 +162,7 @@ def _create(
         mode="error",
         partition_by=list(partition_by),
         configuration=CONFIGURATION | ({STATS: ",".join(stats)} if stats else {}),
-        commit_properties=CommitProperties(custom_metadata=told, app_transactions=[Transaction(claim, 0)]),
+        commit_properties=CommitProperties(told, max_commit_retries=0, app_transactions=[Transaction(claim, 0)]),
     )
 
 
@@ -176,6 +177,8 @@ def _change(
 ) -> None:
     schema = table.schema() if columns is None else _schema(columns)
     live = _files(table)
+    if {file.path for file in files} & {file.path for file in live}:
+        raise _not_first(root)
     gone = [file for file in live if replaces(file.partition)]
     changed = _types(schema) != _types(table.schema())
     if changed and len(gone) < len(live):
@@ -270,6 +273,10 @@ def _schema(columns: Columns) -> Schema:
 
 def _types(schema: Schema) -> dict[str, Any]:
     return {f["name"]: f["type"] for f in json.loads(schema.to_json())["fields"]}
+
+
+def _not_first(root: Path) -> ConflictError:
+    return ConflictError(f"Another writer committed to {root.name} first.", next_step="try again")
 
 
 def _failed(root: Path, error: DeltaError) -> StorageError:

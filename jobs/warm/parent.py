@@ -81,19 +81,24 @@ def _load(load: Callable[[], None]) -> str:
         load()
     except Exception:
         return traceback.format_exc()
-    if (threads := _threads()) > 1:
-        return f"{threads} threads run: a child would be forked without them, and could wait for one for ever"
+    if len(threads := _threads()) > 1:
+        said = f"{len(threads)} threads run ({', '.join(threads)})"
+        return f"{said}: a child would be forked without them, and could wait for one for ever"
     gc.collect()
     gc.freeze()  # the collector would write to pages that parent and children share
     return ""
 
 
-def _threads() -> int:
-    """Threads of this process, once those that end with the load have ended."""
+def _threads() -> list[str]:
+    """Names of the threads of this process, once those that end with the load have ended."""
     end = time.monotonic() + SETTLED
-    while (threads := len(os.listdir("/proc/self/task"))) > 1 and time.monotonic() < end:
+    while len(threads := sorted(Path("/proc/self/task").iterdir())) > 1 and time.monotonic() < end:
         time.sleep(0.05)
-    return threads
+    names = []
+    for thread in threads:
+        with suppress(OSError):  # it has ended since
+            names.append((thread / "comm").read_text().strip())
+    return names
 
 
 def _wait_for_other_code(code: Code, stamp: Stamp, problem: str) -> NoReturn:

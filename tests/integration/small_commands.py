@@ -18,7 +18,6 @@ from catalogue import db
 from jobs.delivery import OPEN, DeliveryId
 from jobs.hub import Hub
 from jobs.settings import Settings
-from jobs.steps.withdraw import plan
 
 HUB = Hub(Settings())
 RULE = {"table": "dcir/er_prs_f", "rule": "DCIR-PRS-001", "severity": "warning", "verdict": "failed"}
@@ -75,6 +74,8 @@ def publish(delivery: str) -> Answer:
 
 
 def withdraw(delivery: str, reason: str, _yes: str) -> Answer:
+    from jobs.steps.withdraw import plan  # as in the CLI: what starts threads is loaded by the warm parent's own load
+
     planned = plan(HUB, DeliveryId.parse(delivery))
     db.record_event(
         HUB.engine, delivery, "withdrawn", reason=reason.removeprefix("--reason="), run=HUB.run, detail={"versions": {}}

@@ -155,7 +155,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
                 AirflowClient(base, "steward", words["steward"]) as steward,
             ):
                 found = Live(settings, db.open_engine(settings.database), admin, steward, hook)
-                until(lambda: len(admin.dag_ids()) == 7, "every DAG")
+                until(lambda: len(admin.dag_ids()) == 8, "every DAG")
                 put_out_everything(found)
                 yield found
         finally:
@@ -450,7 +450,7 @@ def test_late_months_are_told_once(live: Live) -> None:
         assert until(lambda run=run: ended(live, "lateness", run), "lateness") == "success"  # type: ignore[misc]
         late = [b for b in live.hook.bodies if b["kind"] == "lateness"]
         assert len(late) == 1
-    assert "ville 2024-03 (due 2024-04-15)" in late[0]["about"]
+    assert "ville 2024-04 (due 2024-05-15)" in late[0]["about"]
 
 
 def test_a_run_shows_its_quality_report_and_the_menu_the_catalogue(live: Live, browser: Browser) -> None:

@@ -108,7 +108,8 @@ class TestStatistics:
 
     def test_off_the_log_holds_the_value(self, spark: SparkSession, tmp_path: Path) -> None:
         found = written(spark, tmp_path, "day")
-        assert {(Path(leak.where).parent.name, leak.what) for leak in found} == {("_delta_log", "day")}
+        # the log, and the list of the files that wait
+        assert {(Path(leak.where).parent.name, leak.what) for leak in found} == {("_delta_log", "day"), ("w-1", "day")}
 
 
 class TestErrors:

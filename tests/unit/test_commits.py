@@ -136,6 +136,13 @@ def test_of_two_who_claim_the_same_one_is_refused(root: Path, before: dict[str, 
     assert names(root) == {sorted(answers)[0], *(["z"] if before else [])}
 
 
+def test_who_comes_with_files_that_are_there_already_was_not_first(root: Path) -> None:
+    put(root, JANUARY, "a")
+    with pytest.raises(ConflictError, match="first"):
+        put(root, JANUARY, "a", said="the same file")
+    assert names(root) == {"a"}
+
+
 def test_two_who_claim_different_slices_both_come_in(root: Path) -> None:
     put(root, JANUARY, "a")
     writers = [threading.Thread(target=put, args=(root, period, period)) for period in (FEBRUARY, "2024-03")]

@@ -39,6 +39,29 @@ class ReleasesSuite:
         with pytest.raises(UnexpectedState, match="never announced"):
             db.start_build(engine, ["dcir/1999-01/v1"])
 
+    def test_who_wrote_what_may_still_be_committed_is_told_apart(self, engine: Engine) -> None:
+        def stages(delivery: str, *writers: str) -> None:
+            db.announce(engine, delivery, {}, f"of {delivery}")
+            db.record_event(engine, delivery, "pulled")
+            for writer in writers:
+                db.record_event(engine, delivery, "staged", detail={"writer": writer})
+
+        stages("dcir/2024-01/v1", "first", "second")
+        stages("ville/2024-01/v1", "refused")
+        db.record_event(engine, "ville/2024-01/v1", "rejected")
+        stages("pmsi_mco/2024-01/v1", "published")
+        db.record_event(engine, "pmsi_mco/2024-01/v1", "published")
+        deliveries = {"first": False, "second": True, "refused": False, "published": False}
+        assert db.list_writers(engine) == deliveries
+        replaced, released = (db.start_build(engine, [f"{s}/2024-01/v1"]) for s in ("dcir", "pmsi_mco"))
+        for build in (replaced, released):
+            db.set_build_detail(engine, build, {"writer": f"build-{build}"})
+        assert db.list_writers(engine) == deliveries | {f"build-{released}": True}
+        assert db.open_build(engine) == released
+        db.add_release(engine, {"omop/person": 1}, ["pmsi_mco/2024-01/v1"], released)
+        assert db.list_writers(engine) == deliveries | {f"build-{released}": False}
+        assert db.open_build(engine) is None
+
     def test_a_build_says_what_it_settled_once_it_is_complete(self, engine: Engine) -> None:
         name, other = "dcir/2024-01/v1", "dcir/2024-02/v1"
         for delivery in (name, other):

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs.warm import client, wire
+from jobs.warm import child, client, wire
 from jobs.warm.code import Code
 from tests.warm_kit import Warm, ready, result, start, start_parent, until
 
@@ -298,8 +298,10 @@ def test_what_is_read_once_at_a_start_is_given_to_a_process_of_its_own(warm: War
 
 
 def test_what_modules_say_to_the_environment_while_they_are_loaded_reaches_the_command(
-    parents: Callable[[Warm], Warm], tmp_path: Path
+    parents: Callable[[Warm], Warm], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in child.ALLOCATORS:
+        monkeypatch.delenv(name, raising=False)  # a library that another test imported may have set it
     warm = parents(ready(tmp_path, loaded="import os; os.environ['SWITCH'] = 'off'"))
     text = "import os; print([os.environ.get(n) for n in ('SWITCH', 'OPENBLAS_NUM_THREADS', '_RJEM_MALLOC_CONF')])"
     assert result(warm.run, text)[1] == "['off', None, None]\n"
