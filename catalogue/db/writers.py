@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 
 from catalogue.db.engine import reading
 from catalogue.db.models import Build, Event, ReleaseRow
-from jobs.delivery import Subject
+from jobs.delivery import STATES, Subject
 
-WAITS = ("staged", "waiting", "approved")
+WAITS = frozenset(name for name, state in STATES.items() if state.is_open and "publish" in state.moves)
 """States of a delivery whose rows wait."""
 
 

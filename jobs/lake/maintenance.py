@@ -49,12 +49,12 @@ class Dead:
                     folder.rmdir()
 
 
-def find_dead(root: Path, kept: Collection[int], writers: Mapping[str, bool], now: float | None = None) -> Dead:
+def find_dead(root: Path, kept: Collection[int], writers: Mapping[str, bool]) -> Dead:
     """Files below a table's root that nobody can reach. ``kept``: versions that must stay whole. ``writers``: those
     that are known, and whether what they wrote may still be committed; what any other wrote is dead after a day."""
     by_age = {p for p in unreferenced(root, WEEK, kept) if not writers.get(writer_of(p) or "")}
     unknown = {p for p in unreferenced(root, 0, kept) if (w := writer_of(p)) and w not in writers}
-    ended = {p for p in unknown if _age(root / FILES / str(writer_of(p)), now) >= DAY}
+    ended = {p for p in unknown if _age(root / FILES / str(writer_of(p))) >= DAY}
     return Dead(root, tuple(root / p for p in sorted(by_age | ended)))
 
 
@@ -64,15 +64,15 @@ def writer_of(path: str) -> str | None:
     return below[0] if folder == FILES and len(below) > 1 else None
 
 
-def _age(folder: Path, now: float | None) -> float:
+def _age(folder: Path) -> float:
     """Hours since anything in a folder was written."""
     newest = max((p.stat().st_mtime for p in folder.rglob("*") if p.is_file()), default=0.0)
-    return ((time.time() if now is None else now) - newest) / 3600
+    return (time.time() - newest) / 3600
 
 
 def remove_old_staging(lake: Path, open_build: int | None) -> int:
     """Removes what builds made on their way, but for the one that may go on; the number of builds."""
-    dead = [b for b in (lake / "staging" / "build").glob("*") if b.name != str(open_build) and _age(b, None) >= DAY]
+    dead = [b for b in (lake / "staging" / "build").glob("*") if b.name != str(open_build) and _age(b) >= DAY]
     for folder in dead:
         shutil.rmtree(folder)
     return len(dead)

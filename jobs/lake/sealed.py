@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.intake.landing import LANDED, QUARANTINE
+from jobs.lake.tables import read_files
 from jobs.rows.apart import PLACE
 from schemas.loader import Column, Table, spark_type
 
@@ -17,10 +18,10 @@ def read_landed(spark: SparkSession, folder: Path, table: Table) -> DataFrame:
     name), ``_row``, and ``_reason`` of those that break the contract.
 
     ``folder``: the delivery's in landing."""
-    schema = ", ".join(f"`{c.name}` {landed_type(c)}" for c in table.columns) + ", _row bigint, _reason string"
+    columns = {c.name: landed_type(c) for c in table.columns} | {"_row": "bigint", "_reason": "string"}
     name = F.col("_metadata.file_name")
     file = F.substring(name, F.lit(1), F.length(name) - len(LANDED))
-    return spark.read.schema(schema).parquet(str(folder / table.table)).select("*", file.alias("_file"))
+    return read_files(spark, folder / table.table, columns).select("*", file.alias("_file"))
 
 
 def landed_type(column: Column) -> str:

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.delivery import DeliveryId, Subject
 from jobs.lake.layout import staging
+from jobs.lake.tables import read_files
 from jobs.rows.apart import APART
 from jobs.spark.session import safely
 
@@ -41,5 +42,4 @@ class StagedTable:
 
     def read(self, spark: SparkSession) -> DataFrame:
         """The rows as they were written."""
-        schema = ", ".join(f"`{name}` {kind}" for name, kind in self.columns.items())
-        return spark.read.schema(schema).parquet(str(self.place))
+        return read_files(spark, self.place, self.columns)

@@ -16,6 +16,7 @@ from pyspark.sql.observation import Observation
 from jobs.errors import StorageError
 from jobs.lake.commits import Partition, WrittenFile, commit
 from jobs.lake.layout import table_path, waiting_folder
+from jobs.lake.tables import read_files
 from jobs.spark.session import safely
 
 LIST = "_files.json"
@@ -71,8 +72,7 @@ class WaitingTable:
     def read(self, spark: SparkSession) -> DataFrame:
         """The rows, as the table will hold them."""
         columns = self.columns if self.slice else self.all_columns
-        schema = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
-        rows = spark.read.schema(schema).parquet(str(self.folder))
+        rows = read_files(spark, self.folder, columns)
         return rows.withColumns({name: F.lit(value) for name, value in self.slice.items()}) if self.slice else rows
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 
 STATUS = "_status"
 """The column that holds a row's state."""
-KEPT, QUARANTINED, DUPLICATE = STATES = ("kept", "quarantined", "duplicate")
+KEPT, QUARANTINED, DUPLICATE = ("kept", "quarantined", "duplicate")
 """What a row is: it goes on to the lake, breaks the contract, or repeats a row."""
 MALFORMED = "malformed"
 """Reason code of lines that never became rows: they are sealed where the file is received."""

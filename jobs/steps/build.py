@@ -229,5 +229,6 @@ def _stage_table(
     rows = counters.annotate(frame, rules, lambda other: waiting(hub.settings.lake, writer, other).read(hub.spark))
     content = content_sum(F.xxhash64(*load(name).names))
     counted = made.write(rows, [content, *counters.counters(rules)])
-    counts = counters.counts(rules, counted, made.read(hub.spark), rows=made.rows, beside=beside)
-    return content_of(made.rows, counted), counts
+    number_of_rows = made.rows
+    counts = counters.counts(rules, counted, made.read(hub.spark), rows=number_of_rows, beside=beside)
+    return content_of(number_of_rows, counted), counts

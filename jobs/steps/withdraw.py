@@ -12,6 +12,7 @@ from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
 from jobs.lake.commits import RUN, Commit, commit, history, is_same
 from jobs.lake.layout import table_path
+from jobs.steps.publish import month
 from schemas.loader import load_tables
 
 Answer = dict[str, Any]
@@ -80,5 +81,6 @@ def _commit(hub: Hub, delivery: DeliveryId, name: str, last: list[Commit]) -> in
     metadata |= {"period": delivery.period, RUN: hub.run}
     if last and is_same(last[0][1], metadata):
         return last[0][0]
-    of_month = f"_period = '{delivery.period}'"
-    return commit(where, [], None, metadata, replaces=lambda of: of["_period"] == delivery.period, claim=of_month)
+    return commit(
+        where, [], None, metadata, replaces=lambda of: of["_period"] == delivery.period, claim=month(delivery)
+    )

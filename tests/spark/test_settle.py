@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -12,13 +11,9 @@ from jobs.harmonise.settle import Settled, settle, to_words
 from jobs.harmonise.stem import LEFT_OUT, PERIOD
 from schemas.loader import Table, spark_type
 from tests.spark.tables import check, table
+from tests.unit.typing_kit import DETAILS, TEXT, column
 
-TEXT = {"fr": "x", "en": "x"}
 MONTH = "2024-01"
-
-
-def column(name: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "meaning": TEXT} | more
 
 
 LINES = Table.model_validate(
@@ -36,16 +31,6 @@ LINES = Table.model_validate(
             column("QTY", type="decimal", precision=6, scale=2),
             column("EUR", type="decimal", precision=6, scale=2),
         ],
-    }
-)
-DETAILS = Table.model_validate(
-    {
-        "table": "detail",
-        "title": TEXT,
-        "row": TEXT,
-        "key": ["ORD", "NUM"],
-        "parent": {"table": "line", "columns": ["ORD"]},
-        "column": [column("ORD", type="integer", required=True), column("NUM", type="integer", required=True)],
     }
 )
 OTHERS = Table.model_validate({"table": "other", "title": TEXT, "row": TEXT, "column": [column("CODE")]})

@@ -11,7 +11,7 @@ from jobs.rows.counted import content_of, content_sum
 from jobs.rows.pseudonymised import pseudonymised
 from schemas.loader import Csv, Table
 from tests.spark.tables import cells, check
-from tests.unit.typing_kit import FRENCH, TEXT, column, typed
+from tests.unit.typing_kit import DETAILS, FRENCH, TEXT, column, typed
 
 MONTH = "2024-01"
 
@@ -31,16 +31,6 @@ LINES = Table.model_validate(
             column("EUR", type="decimal", precision=9, scale=2),
             column("NOTE", keep=False),
         ],
-    }
-)
-DETAILS = Table.model_validate(
-    {
-        "table": "detail",
-        "title": TEXT,
-        "row": TEXT,
-        "key": ["ORD", "NUM"],
-        "parent": {"table": "line", "columns": ["ORD"]},
-        "column": [column("ORD", type="integer", required=True), column("NUM", type="integer", required=True)],
     }
 )
 

@@ -25,6 +25,19 @@ def column(name: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "meaning": TEXT} | more
 
 
+DETAILS = Table.model_validate(
+    {
+        "table": "detail",
+        "title": TEXT,
+        "row": TEXT,
+        "key": ["ORD", "NUM"],
+        "parent": {"table": "line", "columns": ["ORD"]},
+        "column": [column("ORD", type="integer", required=True), column("NUM", type="integer", required=True)],
+    }
+)
+"""Details of a table ``line`` whose key is ``ORD``."""
+
+
 def contract(*columns: Mapping[str, Any], **more: Any) -> Table:
     return Table.model_validate({"table": "t", "title": TEXT, "row": TEXT, "column": columns} | more)
 
