@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,9 @@ class Cost:
     peak: int
     """Of this process."""
     peak_servers: int
+    """Of the servers and the workers of their tasks, each at its own largest, together."""
+    peak_task: int
+    """Of the largest worker of a server's tasks."""
     read: int
     """Bytes that this process asked of files (``rchar``)."""
     began: float
@@ -42,9 +47,19 @@ def cpu_of(pid: int) -> float:
     return float(times.user + times.system + times.children_user + times.children_system)
 
 
+def with_workers(servers: Iterable[int]) -> list[int]:
+    """Process ids of servers, and of all that they have started and that lives."""
+    found: list[int] = []
+    for pid in servers:
+        with suppress(psutil.Error):
+            found += [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    return found
+
+
 def reset_peak(pid: int) -> None:
     """Peak memory is counted anew from now on."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    with suppress(OSError):  # it has ended
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def peak_of(pid: int) -> int:
@@ -54,6 +69,13 @@ def peak_of(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def peaks_of(servers: Iterable[int]) -> tuple[int, int]:
+    """Largest resident sizes of servers with the workers of their tasks, together; and that of the largest worker."""
+    servers = list(servers)
+    each = {pid: peak_of(pid) for pid in with_workers(servers)}
+    return sum(each.values()), max((peak for pid, peak in each.items() if pid not in servers), default=0)
 
 
 def _read_so_far() -> int:
@@ -75,20 +97,19 @@ class Clock:
     def lap(self, step: str) -> None:
         """Ends a step; the next one begins."""
         seconds, cpu = time.perf_counter() - self._seconds, self._cpu_so_far() - self._cpu
-        peaks = sum(peak_of(p) for p in self.servers)
-        self.steps.append(
-            Cost(step, seconds, cpu, peak_of(os.getpid()), peaks, _read_so_far() - self._read, self._began)
-        )
+        together, largest = peaks_of(self.servers)
+        read = _read_so_far() - self._read
+        self.steps.append(Cost(step, seconds, cpu, peak_of(os.getpid()), together, largest, read, self._began))
         self._start()
 
     def _start(self) -> None:
-        for pid in (os.getpid(), *self.servers):
+        for pid in (os.getpid(), *with_workers(self.servers)):
             reset_peak(pid)
         self._began, self._seconds = time.time(), time.perf_counter()
         self._cpu, self._read = self._cpu_so_far(), _read_so_far()
 
     def _cpu_so_far(self) -> float:
-        return cpu_of(os.getpid()) + sum(cpu_of(p) for p in self.servers)
+        return cpu_of(os.getpid()) + sum(cpu_of(p) for p in with_workers(self.servers))
 
 
 def load() -> float:

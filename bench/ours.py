@@ -18,7 +18,6 @@ from jobs.quality.rules import load_rules
 from jobs.serve.custody import initialise
 from jobs.settings import Settings
 from jobs.steps import gate, publish, receive, stage
-from schemas.loader import load_source
 
 NAME = f"{SOURCE}/{TABLE}"
 
@@ -42,15 +41,8 @@ def run(settings: Settings, clock: Any) -> Outcome:
     clock.lap("imports")
     _ = hub.spark
     clock.lap("connect")
-    tables = [f"stage {name}" for name in load_source(SOURCE).tables]
-    ended = iter(["", *tables])
-
-    def next_table(_: str) -> None:
-        if name := next(ended):
-            clock.lap(name)
-
-    stage.stage(hub, delivery, next_table)
-    clock.lap(tables[-1])
+    stage.stage(hub, delivery)
+    clock.lap("stage")
     judged = gate.gate(hub, Subject(delivery))
     clock.lap("gate")
     if judged["verdict"] != "passed":

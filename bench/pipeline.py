@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
-from bench.measure import Cost, cpu_of, load, peak_of, reset_peak
+from bench.measure import Cost, cpu_of, load, peak_of, peaks_of, reset_peak, with_workers
 from catalogue import db
 from jobs.contributors.synthetic.generate import Parameters, generate
 from jobs.errors import HubError
@@ -111,9 +111,9 @@ def command(at: Settings, what: str, argv: Iterable[str]) -> tuple[Cost, Step]:
     """
 
     servers = [p for p in (spark.running(at),) if p]
-    for pid in servers:
+    for pid in with_workers(servers):
         reset_peak(pid)
-    cpu = sum(cpu_of(p) for p in servers)
+    cpu = sum(cpu_of(p) for p in with_workers(servers))
     children = ended_children()
     began, clock = time.time(), time.perf_counter()
     out, words = at.root / "bench.out", at.root / "bench.log"
@@ -132,11 +132,10 @@ def command(at: Settings, what: str, argv: Iterable[str]) -> tuple[Cost, Step]:
         raise HubError(f"`hub {' '.join(argv)}` failed: {last}")
     servers = servers or [p for p in (spark.running(at),) if p]
     own = process.cpu if isinstance(process, client.Forked) else ended_children() - children
-    spent = own + sum(cpu_of(p) for p in servers) - cpu
-    peaks = sum(peak_of(p) for p in servers)
+    spent = own + sum(cpu_of(p) for p in with_workers(servers)) - cpu
     answer = json.loads(printed.strip().splitlines()[-1]) if printed.strip() else {}
     result = answer if isinstance(answer, dict) else {"answers": answer}
-    return Cost(what, seconds, spent, peak, peaks, 0, began), result
+    return Cost(what, seconds, spent, peak, *peaks_of(servers), 0, began), result
 
 
 def ended_children() -> float:

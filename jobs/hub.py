@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ class Hub:
     @cached_property
     def spark(self) -> SparkSession:
         """A session whose server holds the registered keys. Raises ``KeyRefused`` before any data is read."""
-        engine = self.engine  # first: without a hub there is nothing to ask the server
+        _ = self.engine  # first: without a hub there is nothing to ask the server
         if server.ready(self.settings) and not health.speaks(self.settings):
             raise ServerUnavailable(
                 "The Spark server is there and does not answer.",
@@ -54,8 +54,17 @@ class Hub:
                 next_step="run `hub spark start`, which starts it again",
             )
         spark = session.connect(self.settings)
-        check_server_keys(spark, engine)
+        check_server_keys(spark, self.key_checks)
         return spark
+
+    @cached_property
+    def key_checks(self) -> dict[str, str]:
+        """Registered check value of each key that the Spark server uses. Raises ``KeyRefused``."""
+        checks = {name: db.key_check(self.engine, purpose) for name, purpose in SERVER_KEYS.items()}
+        for name, check in checks.items():
+            if check is None:
+                raise KeyRefused(f"No key is registered for {SERVER_KEYS[name]}.", next_step="run `hub key init`")
+        return {name: check for name, check in checks.items() if check}
 
     @property
     def run(self) -> str | None:
@@ -86,17 +95,14 @@ def no_hub(settings: Settings) -> ConfigError:
     )
 
 
-def check_server_keys(spark: SparkSession, engine: Engine) -> None:
+def check_server_keys(spark: SparkSession, registered: Mapping[str, str]) -> None:
     """Compares the check values of the server's keys with the registry: a wrong key would make a plausible lake that
     links to nothing."""
     with session.safely("check of the keys"):
-        asked = ", ".join(f"{KEY_CHECK}('{name}', '') AS {name}" for name in SERVER_KEYS)
+        asked = ", ".join(f"{KEY_CHECK}('{name}', '') AS {name}" for name in registered)
         checks = spark.sql(f"SELECT {asked}").first()
-    for name, purpose in SERVER_KEYS.items():
-        registered = db.key_check(engine, purpose)
-        if registered is None:
-            raise KeyRefused(f"No key is registered for {purpose}.", next_step="run `hub key init`")
-        if checks is None or checks[name] != registered:
+    for name, check in registered.items():
+        if checks is None or checks[name] != check:
             raise KeyRefused(
                 f"The Spark server's key {name} is not the registered one.",
                 reason="key_other",

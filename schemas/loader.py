@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
@@ -284,6 +285,14 @@ def load_table(source: str, table: str) -> Table:
 def load_tables(source: str) -> dict[str, Table]:
     """All tables of a source in load order."""
     return {t: load_table(source, t) for t in load_source(source).tables}
+
+
+def in_levels(tables: Mapping[str, Table]) -> list[list[Table]]:
+    """Tables of a source in groups, parents before their details: those of one group say nothing of each other."""
+    level: dict[str, int] = {}
+    for name, table in tables.items():
+        level[name] = level[table.parent.table] + 1 if table.parent else 0
+    return [[tables[t] for t, at in level.items() if at == n] for n in sorted(set(level.values()))]
 
 
 @cache

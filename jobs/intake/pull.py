@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -21,12 +22,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jobs.delivery import DeliveryId
 from jobs.errors import ConflictError, ContractRefused, HubError, Incomplete, KeyRefused, UnexpectedState
 from jobs.intake.connectors import Connector, connect, is_safe_name
-from jobs.intake.landing import LANDING, QUARANTINE, EncryptedParquet, landed_name, malformed_name, refused_name
+from jobs.intake.landing import Apart, Landed, Wrap, malformed_name, refused_name, sealed_to
 from jobs.intake.lines import Place
 from jobs.intake.manifest import FileEntry, Manifest, read_manifest, require_complete
 from jobs.intake.readers.csv import MALFORMED, CsvFile
 from jobs.intake.seal import seal
 from jobs.keys import read_public_key
+from jobs.rows.doubts import Doubts
 from jobs.rows.typed import Typed, reader_of, refused_schema, typed_schema, typing_of
 from schemas.loader import load_source, load_table, load_tables
 
@@ -37,14 +39,14 @@ Progress = Callable[[str, int, int], None]
 @dataclass(frozen=True)
 class FileReport:
     """One file as it was received: well-formed rows, malformed lines (in all and by reason), how many of the rows break
-    the contract, bytes, sha256."""
+    the contract (by reason), bytes, sha256."""
 
     table: str
     file: str
     rows: int
     malformed: int
     reasons: dict[str, int]
-    refused: int
+    refused: dict[str, int]
     bytes: int
     sha256: str
 
@@ -58,6 +60,8 @@ class PullReport:
     stage1_key: str
     reader: str
     """Check value of what made the types (``jobs.rows.typed.reader_of``)."""
+    doubts: dict[str, list[str]]
+    """Tables that may hold copies or orphans (``jobs.rows.doubts``)."""
     files: tuple[FileReport, ...]
 
     @property
@@ -78,8 +82,9 @@ class _Doors:
     connector: Connector
     rows: Path
     apart: Path
-    landing_key: rsa.RSAPublicKey
-    quarantine_key: rsa.RSAPublicKey
+    to_landing: Wrap
+    to_quarantine: Wrap
+    doubts: Doubts
 
 
 def pull(
@@ -114,10 +119,11 @@ def pull(
             raise _other_stage1_key(delivery)
         _refuse_known(delivery, manifest, known)
         with _replacing(delivery, landing, quarantine) as (rows, apart):
-            doors = _Doors(delivery, connector, rows, apart, *keys)
+            doubts = Doubts(load_tables(delivery.source))
+            doors = _Doors(delivery, connector, rows, apart, sealed_to(keys[0]), sealed_to(keys[1]), doubts)
             files = tuple(_receive(entry, doors, progress) for entry in manifest.files)
         reader = reader_of(load_source(delivery.source).csv, load_tables(delivery.source).values())
-        return PullReport(delivery, sha256, manifest.stage1_key, reader, files)
+        return PullReport(delivery, sha256, manifest.stage1_key, reader, doubts.kinds(), files)
     except ContractRefused as refusal:
         damaged = _keep_sealed(connector, delivery, manifest, quarantine, keys[1])
         if not damaged or refusal.reason == "checksum_mismatch":
@@ -130,46 +136,31 @@ def _receive(entry: FileEntry, doors: _Doors, progress: Progress | None) -> File
     table, dialect = load_table(doors.delivery.source, entry.table), load_source(doors.delivery.source).csv
     place = Place(str(doors.delivery), entry.name, f"{doors.delivery.source}/{entry.table}")
     typed = typing_of(table, dialect, doors.delivery.period)
-    target = doors.rows / entry.table / landed_name(entry.name)
-    apart = doors.apart / entry.table
+    target, apart = doors.rows / entry.table, doors.apart / entry.table
     tell = None if progress is None else (lambda done: progress(entry.name, done, entry.bytes))
-    refused = 0
+    refused = Counter[str]()
     with ExitStack() as stack:
         stream = stack.enter_context(doors.connector.open(doors.delivery, entry.name))
         file = CsvFile(stream, table, dialect, place, limit=entry.bytes, progress=tell)
-        good = stack.enter_context(EncryptedParquet(target, typed_schema(table), doors.landing_key, LANDING))
-        malformed = stack.enter_context(_Apart(apart / malformed_name(entry.name), MALFORMED, doors.quarantine_key))
-        bad = stack.enter_context(_Apart(apart / refused_name(entry.name), refused_schema(table), doors.quarantine_key))
+        good = stack.enter_context(Landed(target, entry.name, typed_schema(table), doors.to_landing))
+        malformed = stack.enter_context(Apart(apart / malformed_name(entry.name), MALFORMED, doors.to_quarantine))
+        bad = stack.enter_context(Apart(apart / refused_name(entry.name), refused_schema(table), doors.to_quarantine))
         for records in file:
             malformed.write(records.malformed)
             block = _typed(records.rows, typed, place)
             good.write(block.rows)
             bad.write(block.refused)
-            refused += block.refused.num_rows
+            refused.update(block.reasons)
+            doors.doubts.see(entry.table, block.rows)
         _compare(entry, file, place)
     lines = file.records - file.rows
-    return FileReport(entry.table, entry.name, file.rows, lines, file.malformed, refused, file.size, file.sha256)
+    return FileReport(entry.table, entry.name, file.rows, lines, file.malformed, dict(refused), file.size, file.sha256)
 
 
 def _typed(rows: pa.Table, typed: Callable[[pa.Table], Typed], place: Place) -> Typed:
     with suppress(Exception):  # whatever it is, its message may quote a value
         return typed(rows)
     raise UnexpectedState(f"{place.table}: its rows could not be given their types.")
-
-
-class _Apart(ExitStack):
-    """A file for the stewards, sealed to their key, that is there only when something was written."""
-
-    def __init__(self, target: Path, schema: pa.Schema, key: rsa.RSAPublicKey) -> None:
-        super().__init__()
-        self._target, self._schema, self._key = target, schema, key
-        self._file: EncryptedParquet | None = None
-
-    def write(self, rows: pa.Table) -> None:
-        if rows.num_rows and self._file is None:
-            self._file = self.enter_context(EncryptedParquet(self._target, self._schema, self._key, QUARANTINE))
-        if self._file is not None:
-            self._file.write(rows)
 
 
 def _compare(entry: FileEntry, file: CsvFile, place: Place) -> None:

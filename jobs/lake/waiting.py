@@ -3,7 +3,7 @@ until a commit names their files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,19 @@ class WaitingTable:
             counts = dict(counted.get)
             self._list(rows.sparkSession, counts)
             return counts
+
+    def keep(self, files: Iterable[WrittenFile]) -> None:
+        """Lists files that others than Spark wrote into the folder; what else lies there was not reported, and goes."""
+        listed = [file for file in files if file.rows]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in {*self.folder.iterdir()} - {self.root / file.path for file in listed}:
+            path.unlink()
+        (self.folder / LIST).write_bytes(LISTED.dump_json(listed))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the step that writes them ended."""
+        return (self.folder / LIST).exists()
 
     def read(self, spark: SparkSession) -> DataFrame:
         """The rows, as the table will hold them."""

@@ -26,6 +26,7 @@ from pyspark.sql import functions as F
 
 from expectations.kinds import FROM_BOOKS
 from jobs.errors import QualityErrored
+from jobs.quality.denominators import FLAGGED, ROWS, asked, denominator, violations
 from jobs.quality.rule import CONCEPT, Rule
 from jobs.rows.books import KEPT, STATUS
 
@@ -36,10 +37,7 @@ Counts = dict[str, tuple[int, int]]
 """Rule id to (violated, denominator)."""
 Read = Callable[[str], "DataFrame"]
 
-ROWS = "_rows"
 PERIOD = "_period"
-FLAGGED = frozenset({"foreign_key", "concept_domain", "in_period", "same_sign"})
-"""Kinds that need more than the table's own columns: ``annotate`` answers them with a boolean column."""
 
 
 def col(name: str) -> Column:
@@ -70,22 +68,6 @@ def violated(rule: Rule) -> Column | None:
     return value == 0  # rate of unmapped
 
 
-def asked(rule: Rule) -> tuple[str, ...]:
-    """Columns that must be present for the rule to be asked of a row: its denominator. Empty: all rows."""
-    if rule.kind in ("not_null", "row_count") or rule.of in FROM_BOOKS:
-        return ()
-    if rule.kind in FLAGGED:
-        return (rule.flag,)
-    if rule.kind == "not_before":
-        return tuple(sorted((*rule.columns, str(rule.other))))
-    return rule.columns if rule.kind != "unique" else tuple(sorted(rule.columns))
-
-
-def _denominator(rule: Rule) -> str:
-    needed = asked(rule)
-    return "d/" + "+".join(needed) if needed else ROWS
-
-
 def counters(rules: Sequence[Rule], where: Column | None = None) -> list[Column]:
     """Aggregates for ``df.observe(Observation(...), *counters(rules, where))``, on the frame that ``annotate`` gave.
 
@@ -101,9 +83,9 @@ def counters(rules: Sequence[Rule], where: Column | None = None) -> list[Column]
     columns: dict[str, Column] = {ROWS: count(None)}
     for rule in rules:
         if (broken := violated(rule)) is not None:
-            columns["v/" + rule.id] = count(broken)
-        if (needed := asked(rule)) and _denominator(rule) not in columns:
-            columns[_denominator(rule)] = count(reduce(and_, [col(name).isNotNull() for name in needed]))
+            columns[violations(rule)] = count(broken)
+        if (needed := asked(rule)) and denominator(rule) not in columns:
+            columns[denominator(rule)] = count(reduce(and_, [col(name).isNotNull() for name in needed]))
     return [column.alias(name) for name, column in columns.items()]
 
 
@@ -259,9 +241,9 @@ def counts(
         elif rule.kind == "row_count":
             numbers[rule.id] = shortfall(rule, int(observed[ROWS]))
         elif rule.kind == "unique":
-            numbers[rule.id] = (_not_alone(rule, only_kept(staged), beside, key), int(observed[_denominator(rule)]))
-        elif "v/" + rule.id in observed and _denominator(rule) in observed:
-            numbers[rule.id] = (int(observed["v/" + rule.id]), int(observed[_denominator(rule)]))
+            numbers[rule.id] = (_not_alone(rule, only_kept(staged), beside, key), int(observed[denominator(rule)]))
+        elif violations(rule) in observed and denominator(rule) in observed:
+            numbers[rule.id] = (int(observed[violations(rule)]), int(observed[denominator(rule)]))
     return numbers
 
 

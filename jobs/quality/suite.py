@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from pyspark.logger import PySparkLogger
 
 from expectations.kinds import FROM_BOOKS, STATUSES
-from jobs.quality.counters import FLAGGED, Counts, Read, annotate, only_kept, shortfall
+from jobs.quality.counters import Counts, Read, annotate, only_kept, shortfall
+from jobs.quality.denominators import FLAGGED
 from jobs.quality.judge import error_class, judge, named, raised
 from jobs.quality.rule import Rule
 from jobs.quality.rules import load_rules

@@ -6,13 +6,16 @@ They are found on key columns, before anything is written, and are few. Each is 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.rows.books import DUPLICATE, QUARANTINED, STATUS
-from schemas.loader import Parent, Table
+from jobs.rows.doubts import COPIES, ORPHANS
+from jobs.rows.typed import CONTENT, KEY, PARENT
+from schemas.loader import Table
 
 PLACE = ("_file", "_row")
 CONFLICT, ORPHAN = "conflict", "orphan"
@@ -20,26 +23,29 @@ APART = {"_file": "string", "_row": "bigint", STATUS: "string", "_reason": "stri
 """What is kept of such a row, with Spark's types. ``_said``: the rule of the contract that it breaks by itself."""
 
 
-def to_apart(landed: DataFrame, table: Table, parents: DataFrame | None = None) -> DataFrame:
+def to_apart(
+    landed: DataFrame, table: Table, parents: DataFrame | None = None, kinds: Collection[str] = (COPIES, ORPHANS)
+) -> DataFrame:
     """One row per landed row that does not go on, ``APART``: ``duplicate``, or ``quarantined`` with its reason.
 
-    ``parents``: keys of the parent table's rows that go on, where it has one.
+    ``landed``: place, hashes and ``_reason`` of each row, and the columns of its key. ``parents``: ``_key`` of the
+    parent table's rows that go on, where it has one. ``kinds``: what is looked for (``rows.doubts``).
     """
-    kinds = [landed.where(F.col("_reason").isNotNull()).select(*PLACE, F.col("_reason").alias("_said"))]
-    if table.key:
-        kinds.append(to_copies(landed, table))
-    if table.parent and parents is not None:
-        kinds.append(to_orphans(landed, table.parent, parents))
+    found = [landed.where(F.col("_reason").isNotNull()).select(*PLACE, F.col("_reason").alias("_said"))]
+    if table.key and COPIES in kinds:
+        found.append(to_copies(landed, table))
+    if parents is not None and ORPHANS in kinds:
+        found.append(to_orphans(landed, parents))
     nothing = F.lit(None).cast("string")
-    columns = ("_said", "_copy", "_parent")
-    together = reduce(DataFrame.unionByName, [_with(kind, columns) for kind in kinds])
+    columns = ("_said", "_copy", "_orphan")
+    together = reduce(DataFrame.unionByName, [_with(kind, columns) for kind in found])
     each = together.groupBy(*PLACE).agg(*[F.max(c).alias(c) for c in columns])
     conflict = F.when(F.col("_copy") == CONFLICT, F.lit(CONFLICT))
     is_copy = F.coalesce(F.col("_copy") == DUPLICATE, F.lit(False))
     return each.select(
         *PLACE,
         F.when(is_copy, F.lit(DUPLICATE)).otherwise(F.lit(QUARANTINED)).alias(STATUS),
-        F.when(is_copy, nothing).otherwise(F.coalesce("_said", conflict, "_parent")).alias("_reason"),
+        F.when(is_copy, nothing).otherwise(F.coalesce("_said", conflict, "_orphan")).alias("_reason"),
         "_said",
     )
 
@@ -51,26 +57,20 @@ def _with(kind: DataFrame, columns: tuple[str, ...]) -> DataFrame:
 def to_copies(landed: DataFrame, table: Table) -> DataFrame:
     """One row per row that shares its key: ``_copy`` is ``duplicate`` (a later copy, equal in every column that
     reaches the lake) or ``conflict`` (rows of this key differ: none of them can be believed)."""
-    hashed = landed.withColumn("_hash", digest(table.key))
-    repeated = hashed.groupBy("_hash").agg(F.count(F.lit(1)).alias("_n")).where("_n > 1").select("_hash")
-    suspects = hashed.join(F.broadcast(repeated), "_hash", "left_semi")
-    content = digest([c.name for c in table.lake_columns])
-    same = Window.partitionBy(*table.key)
-    return (
-        suspects.withColumn("_content", content)
-        .withColumn("_differ", F.min("_content").over(same) != F.max("_content").over(same))
-        .withColumn("_order", F.row_number().over(same.orderBy(*PLACE)))
-        .withColumn("_copy", F.when(F.col("_differ"), F.lit(CONFLICT)).when(F.col("_order") > 1, F.lit(DUPLICATE)))
-        .where(F.col("_copy").isNotNull())
-        .select(*PLACE, "_copy")
-    )
+    repeated = landed.groupBy(KEY).agg(F.count(F.lit(1)).alias("_n")).where("_n > 1").select(KEY)
+    suspects = landed.select(*PLACE, *table.key, KEY, CONTENT).join(F.broadcast(repeated), KEY, "left_semi")
+    same = Window.partitionBy(*table.key)  # two keys may share a hash
+    differ = F.min(CONTENT).over(same) != F.max(CONTENT).over(same)
+    ordered = suspects.withColumns({"_differ": differ, "_order": F.row_number().over(same.orderBy(*PLACE))})
+    copy = F.when(F.col("_differ"), F.lit(CONFLICT)).when(F.col("_order") > 1, F.lit(DUPLICATE))
+    return ordered.withColumn("_copy", copy).where(F.col("_copy").isNotNull()).select(*PLACE, "_copy")
 
 
-def to_orphans(landed: DataFrame, parent: Parent, parents: DataFrame) -> DataFrame:
+def to_orphans(details: DataFrame, parents: DataFrame) -> DataFrame:
     """One row per detail whose parent row does not go on: ``_parent`` is ``orphan``."""
-    keys = parents.select(digest(parent.columns).alias("_hash"))
-    hashed = landed.select(*PLACE, digest(parent.columns).alias("_hash"))
-    return hashed.join(keys, "_hash", "left_anti").select(*PLACE, F.lit(ORPHAN).alias("_parent"))
+    named = details.select(*PLACE, PARENT)
+    there = parents.select(F.col(KEY).alias(PARENT)).join(named.select(PARENT).distinct(), PARENT, "left_semi")
+    return named.join(there, PARENT, "left_anti").select(*PLACE, F.lit(ORPHAN).alias("_orphan"))
 
 
 def only_going(landed: DataFrame, apart: DataFrame) -> DataFrame:
@@ -78,15 +78,10 @@ def only_going(landed: DataFrame, apart: DataFrame) -> DataFrame:
     return landed.join(F.broadcast(apart.select(*PLACE)), list(PLACE), "left_anti")
 
 
-def to_found(apart: DataFrame) -> DataFrame:
-    """``_file, _row, _reason`` of each row that keeps the contract and cannot be believed, with the reason; and of each
-    that breaks the contract and repeats another row, with ``duplicate``: it is counted as that."""
+def to_notes(apart: DataFrame) -> DataFrame:
+    """``_file, _row, _reason`` of each row that only other rows tell not to go on. It has a reason when it is to be
+    sealed: it keeps the contract and cannot be believed; or, ``duplicate``, it breaks the contract and repeats another
+    row, and is counted as that."""
     keeps = F.col("_said").isNull()
-    reason = F.when((F.col(STATUS) == QUARANTINED) & keeps, F.col("_reason"))
-    reason = reason.when((F.col(STATUS) == DUPLICATE) & ~keeps, F.lit(DUPLICATE))
-    return apart.select(*PLACE, reason.alias("_reason")).where(F.col("_reason").isNotNull())
-
-
-def digest(names: tuple[str, ...] | list[str]) -> Column:
-    """64-bit hash of some columns. Two different keys share one with probability n^2 / 2^65."""
-    return F.xxhash64(*[F.col(n) for n in names])
+    reason = F.when(F.col(STATUS) == QUARANTINED, F.col("_reason")).when(~keeps, F.lit(DUPLICATE))
+    return apart.where(keeps | (F.col(STATUS) == DUPLICATE)).select(*PLACE, reason.alias("_reason"))

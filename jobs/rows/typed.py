@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.rows.casts import arrow_type, to_type
+from jobs.rows.hashes import hashes
 from jobs.rows.texts import (
     Mask,
     array,
@@ -38,7 +39,9 @@ from schemas.forms import form, latest
 from schemas.loader import Column, Csv, Table
 
 ROW, REASON = "_row", "_reason"
-READER = 1
+KEY, PARENT, CONTENT = "_key", "_parent", "_content"
+"""Hashes of a row (``jobs.rows.hashes``): of its key, of its parent's, and of what of it reaches the lake."""
+READER = 2
 """Counted up whenever this code would read a text otherwise than before."""
 _EPOCH = date(1970, 1, 1)
 _WORDS = {"meaning", "unit", "role", "exported_as", "identifying", "keep", "fk", "domain"}
@@ -56,13 +59,23 @@ class Typed:
     """All of them, as ``typed_schema`` says."""
     refused: pa.Table
     """Those that break the contract, as ``refused_schema`` says."""
+    reasons: dict[str, int]
+    """How many of those there are, by reason code."""
 
 
 def typed_schema(table: Table) -> pa.Schema:
     """What is landed of a table: its contract's columns in the lake's types (an identifier that is still to be
-    pseudonymised is text), missing where they cannot be read; the number of the record in its file; and the first rule
-    of the contract that the row breaks, missing when it keeps them."""
-    return pa.schema([*((c.name, arrow_type(c)) for c in table.columns), (ROW, pa.int64()), (REASON, pa.string())])
+    pseudonymised is text), missing where they cannot be read; the number of the record in its file; the first rule of
+    the contract that the row breaks, missing when it keeps them; and the row's hashes."""
+    columns = [*((c.name, arrow_type(c)) for c in table.columns), (ROW, pa.int64()), (REASON, pa.string())]
+    return pa.schema([*columns, *((name, pa.int64()) for name in hashed(table))])
+
+
+def hashed(table: Table) -> dict[str, tuple[str, ...]]:
+    """The hashes that rows of a table have, and the columns that each is of."""
+    parent = table.parent.columns if table.parent else ()
+    all_of = {KEY: table.key, PARENT: parent, CONTENT: tuple(c.name for c in table.lake_columns)}
+    return {name: columns for name, columns in all_of.items() if columns}
 
 
 def refused_schema(table: Table) -> pa.Schema:
@@ -84,7 +97,7 @@ def typing_of(table: Table, csv: Csv, period: str) -> Callable[[pa.Table], Typed
     A block has the contract's columns as text and ``_row``.
     """
     columns = [(c.name, to_values(c), to_type(c, csv), _rules(c, csv, period)) for c in table.columns]
-    schema, kept = typed_schema(table), refused_schema(table)
+    schema, kept, of = typed_schema(table), refused_schema(table), hashed(table)
     unsure = [v for v in table.column(table.identity).values if v != "ok"] if table.identity else []
 
     def typed(block: pa.Table) -> Typed:
@@ -93,19 +106,21 @@ def typing_of(table: Table, csv: Csv, period: str) -> Callable[[pa.Table], Typed
             status = to_values(table.column(table.identity))(flat(block.column(table.identity)))
             for value in unsure:
                 first.mark(true(pc.is_in(status, value_set=strings([value]))), f"identity:{value}")
-        made = []
+        made: dict[str, pa.Array] = {}
         for name, to_text, cast, rules in columns:
             texts = to_text(flat(block.column(name)))
             values = cast(texts)
-            made.append(values)
+            made[name] = values
             for broken, code in rules:
                 first.mark(broken(texts, values), code)
         reason = first.reasons()
         refused = array(pa.int64(), np.flatnonzero(first.code))
         as_sent = [block.column(name).take(refused) for name in (*table.names, ROW)]
+        sums = [array(pa.int64(), hashes([made[c] for c in names], block.num_rows)) for names in of.values()]
         return Typed(
-            pa.Table.from_arrays([*made, flat(block.column(ROW)), reason], schema=schema),
+            pa.Table.from_arrays([*made.values(), flat(block.column(ROW)), reason, *sums], schema=schema),
             pa.Table.from_arrays([*as_sent, reason.take(refused)], schema=kept),
+            first.counts(),
         )
 
     return typed
@@ -123,6 +138,10 @@ class _First:
             if code not in self._codes:
                 self._codes.append(code)
             self.code[broken & (self.code == 0)] = self._codes.index(code)
+
+    def counts(self) -> dict[str, int]:
+        rows = np.bincount(self.code, minlength=len(self._codes))
+        return {str(code): int(n) for code, n in zip(self._codes, rows, strict=True) if code and n}
 
     def reasons(self) -> pa.StringArray:
         if len(self._codes) == 1:

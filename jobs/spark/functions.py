@@ -2,5 +2,4 @@
 
 from __future__ import annotations
 
-PSEUDONYM = "hub_pseudonym"
 KEY_CHECK = "hub_key_check"

@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from jobs.settings import Settings
 from jobs.spark import jars
 
 START_SECONDS = 90
+CODE = Path(__file__).resolve().parents[2]
 MAIN = "hub.Server"
 """Reads the token from its file, then is Spark's own Connect server."""
 
@@ -83,6 +85,7 @@ def configuration(settings: Settings) -> dict[str, str]:
         "spark.sql.parquet.compression.codec": "zstd",
         # no mark of success beside the files that wait below a table's root
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+        "spark.python.daemon.module": "jobs.tasks.daemon",
         "spark.redaction.regex": "(?i)secret|password|passwd|token|access[.]?key|kek|salt|pad",
         "spark.log.level": "ERROR",
     }
@@ -113,6 +116,11 @@ def start(settings: Settings, conf: Mapping[str, str] | None = None) -> int:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("SPARK_", "PYSPARK_"))}
     environment |= {
         "SPARK_HOME": str(home),
+        # what its tasks run: this Python and this code
+        "PYSPARK_PYTHON": sys.executable,
+        "PYTHONPATH": str(CODE),
+        # workers are forked: no library may have started a thread before
+        "OPENBLAS_NUM_THREADS": "1",
         "HUB_KEYS": str(settings.keys / "hub"),
         "HUB_PUBLIC_KEYS": str(settings.keys / "public"),
         "HUB_WORKER_KEYS": str(token_file(settings).parent),

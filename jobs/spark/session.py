@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jobs.errors import ConfigError, ConflictError, HubError, KeyRefused, ServerUnavailable, StorageError
 from jobs.settings import Settings
 from jobs.spark import server
-from jobs.spark.functions import KEY_CHECK, PSEUDONYM
+from jobs.spark.functions import KEY_CHECK
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RETRIES = 5
 CONFLICTS = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED")
 KEY_MARK = re.compile(r"HUB_KEY_[A-Z]+: [A-Za-z0-9 _.,-]+|GCM tag check failed|No keys available")
+CODE_MARK = "HUB_CODE_OTHER"
 CLASS_MARK = re.compile(r"\[([A-Z][A-Z0-9_.]+)\]")
 
 
@@ -30,11 +31,11 @@ def connect(settings: Settings) -> SparkSession:
 
 
 def open_session(remote: str) -> SparkSession:
-    """A session on the server at this address, with the hub's functions registered."""
+    """A session on the server at this address, with the hub's function registered."""
     from pyspark.logger import PySparkLogger
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.client.retries import DefaultPolicy
-    from pyspark.sql.types import BinaryType, StringType
+    from pyspark.sql.types import StringType
 
     for quoting in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):  # they log the data that an error quotes
         PySparkLogger.getLogger(quoting).setLevel(logging.CRITICAL + 1)
@@ -42,8 +43,7 @@ def open_session(remote: str) -> SparkSession:
         spark = SparkSession.builder.remote(remote).create()
         # a server that died is reported in seconds (the default waits ten minutes): the task that asked is tried again
         spark.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES, max_backoff=2000)])
-        spark.udf.registerJavaFunction(PSEUDONYM, "hub.Pseudonym", BinaryType())
-        spark.udf.registerJavaFunction(KEY_CHECK, "hub.Pseudonym$Check", StringType())
+        spark.udf.registerJavaFunction(KEY_CHECK, "hub.KeyCheck", StringType())
     return spark
 
 
@@ -82,6 +82,12 @@ def translated(error: Exception, step: str) -> HubError:
     if mark := KEY_MARK.search(text):
         said = mark.group(0)
         return KeyRefused(f"Spark refused at {step}: {said}.", next_step="check the key files and the key registry")
+    if CODE_MARK in text:
+        return ServerUnavailable(
+            f"The Spark server refused at {step}: it was started with other code than this.",
+            reason="code_other",
+            next_step="run `hub spark stop`, then `hub spark start`",
+        )
     if any(c in text for c in CONFLICTS):
         return ConflictError(f"Another writer committed first at {step} ({condition}).", next_step="try again")
     name = type(error).__name__

@@ -174,7 +174,8 @@ def receive(hub: Hub, delivery: DeliveryId, *, again: bool = False, progress: Pr
         }
         for f in report.files
     ]
-    db.record_event(hub.engine, delivery, "pulled", run=hub.run, detail={"files": files, "reader": report.reader})
+    detail = {"files": files, "reader": report.reader, "doubts": report.doubts}
+    db.record_event(hub.engine, delivery, "pulled", run=hub.run, detail=detail)
     return _answer(delivery, "pulled", "stage") | {"rows_in": report.rows}
 
 

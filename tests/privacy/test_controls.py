@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import secrets
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import functions as F
 
 from jobs import keys
 from jobs.errors import HubError, StorageError
-from jobs.lake.sealed import landed_type
-from jobs.lake.staged import StagedTable
 from jobs.lake.waiting import WaitingTable
 from jobs.rows import pseudonymised
+from jobs.rows.typed import typed_schema
 from jobs.settings import Settings
 from jobs.spark import selftest, server, session
+from jobs.tasks import landed
+from jobs.tasks.landed import Work
 from schemas.loader import load_table
 from tests.conftest import free_port
 from tests.privacy import scan
@@ -160,18 +163,44 @@ class TestServerLog:
 class TestPseudonym:
     """The stage-1 pseudonym is replaced before anything is written, encrypted or not."""
 
-    def staged(self, bare: Settings, folder: Path) -> list[scan.Leak]:
-        spark, table = session.open_session(session.address(bare)), load_table("dcir", "er_prs_f")
-        types = {c.name: landed_type(c) for c in table.columns if c.name != PSEUDONYM_COLUMN}
-        nothing = ", ".join(f"CAST(NULL AS {kind}) AS `{name}`" for name, kind in types.items())
-        landed = spark.sql(f"SELECT {nothing}, '{CANARY}' AS {PSEUDONYM_COLUMN}, 'f' AS _file, 1L AS _row")
-        rows = pseudonymised.pseudonymised(landed, table)
-        StagedTable(folder, dict(rows.dtypes)).write(rows)
+    def written(self, folder: Path) -> list[scan.Leak]:
+        table = load_table("dcir", "er_prs_f")
+        landed = [{PSEUDONYM_COLUMN: CANARY, "_row": 1}]
+        rows = pa.Table.from_pylist(landed, typed_schema(table))
+        pq.write_table(pseudonymised.pseudonymised(rows, table, b"k" * 32, "f"), folder / "part.parquet")
         return [leak for leak in scan.leaks(folder, NEEDLES) if leak.what == "canary"]
 
-    def test_on_it_is_not_found(self, bare: Settings, tmp_path: Path) -> None:
-        assert self.staged(bare, tmp_path) == []
+    def test_on_it_is_not_found(self, tmp_path: Path) -> None:
+        assert self.written(tmp_path) == []
 
-    def test_off_it_is_found(self, bare: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(pseudonymised, "_lake_value", lambda column: F.col(column.name))
-        assert self.staged(bare, tmp_path)
+    def test_off_it_is_found(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pseudonymised, "pseudonyms", lambda values, *_: values)
+        assert self.written(tmp_path)
+
+
+class TestTask:
+    """What a task fails on is said without the value that it failed on: Spark logs the error of every task."""
+
+    def said(self, settings: Settings) -> str:
+        keys.generate(settings.keys)
+        work = Work(load_table("dcir", "er_prs_f"), (), "2024-01", (("/none", "f"),), "/none", "/none", {})
+        with pytest.raises(Exception) as failed:  # noqa: PT011 any: it is what it says that counts
+            list(landed.write_landed(work, iter([pa.RecordBatch.from_pylist([{"file": 0, "row": CANARY}])])))
+        return "".join(traceback.format_exception(failed.value))
+
+    def failing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fails(work: Work, ring: object, number: int, notes: pa.Table) -> None:
+            raise ValueError(f"{notes.to_pylist()}")
+
+        monkeypatch.setattr(landed, "open_keyring", lambda _: None)
+        monkeypatch.setattr(landed, "_write", fails)
+
+    def test_on_the_place_is_named_and_the_value_is_not(self, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.failing(monkeypatch)
+        assert scan.in_bytes(self.said(home).encode(), NEEDLES, "error") == []
+        assert "ValueError in test_controls.py" in self.said(home)
+
+    def test_off_the_value_is_in_the_error(self, home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.failing(monkeypatch)
+        monkeypatch.setattr(landed, "_where", str)
+        assert scan.in_bytes(self.said(home).encode(), NEEDLES, "error")

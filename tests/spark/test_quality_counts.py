@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import date
@@ -16,6 +17,8 @@ import pytest
 
 from jobs.errors import QualityErrored
 from jobs.quality import counters, suite
+from jobs.quality.counting import counting_of, of_rows
+from jobs.quality.denominators import FLAGGED
 from jobs.quality.judge import judge
 from jobs.quality.rule import Rule
 from jobs.quality.verdict import overall
@@ -125,6 +128,26 @@ def test_the_writing_pass_counts_every_kind_as_a_person_does(staged: Any) -> Non
     assert counters.counts(RULES, seen, written, EXTRA, rows=7) == EXPECTED
 
 
+def counted_in_blocks(table: DataFrame) -> dict[str, Any]:
+    """What the rules that a row answers alone count over the kept rows as Arrow, in blocks, texts coded and not."""
+    rows = table.where("_status = 'kept'").toArrow()
+    coded = rows.set_column(1, "code", rows["code"].dictionary_encode())
+    count = counting_of(of_rows(RULES), "2024-03")
+    whole, parts = count(rows), Counter[str]()
+    for block in (coded[:3], coded[3:4], coded[4:4], coded[4:]):
+        parts.update(count(block))
+    assert parts == whole
+    return dict(whole)
+
+
+def test_blocks_of_rows_give_the_same_numbers_as_the_writing_pass(table: DataFrame, staged: Any) -> None:
+    seen, found = staged[0], counted_in_blocks(table)
+    assert found == {name: n for name, n in seen.items() if name in found}
+    alone = {r.id for r in of_rows(RULES)} & {name.removeprefix("v/") for name in seen}
+    assert {name.removeprefix("v/") for name in found if name.startswith("v/")} == alone
+    assert len(alone) == 13
+
+
 def test_standard_expectations_give_the_same_numbers_and_verdicts(
     staged: Any, read: Callable[[str], DataFrame]
 ) -> None:
@@ -139,7 +162,7 @@ def test_rows_are_neither_multiplied_nor_lost_by_the_joins(table: DataFrame, rea
     flagged = counters.annotate(table, RULES, read)
     assert flagged.count() == len(ROWS)
     assert flagged.columns[: len(table.columns)] == table.columns
-    assert set(flagged.columns[len(table.columns) :]) == {r.flag for r in RULES if r.kind in counters.FLAGGED}
+    assert set(flagged.columns[len(table.columns) :]) == {r.flag for r in RULES if r.kind in FLAGGED}
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -158,6 +181,8 @@ def test_both_ways_agree_on_random_tables(
     seen = observed(counters.annotate(df, RULES, read), RULES, F.col("_status") == "kept", tmp_path / "t")
     share = {of: (sum(r[-2] == of for r in rows), len(rows)) for of in ("quarantined", "duplicate")}
     written = spark.read.parquet(str(tmp_path / "t"))
+    blocks = counted_in_blocks(df)
+    assert blocks == {name: n for name, n in seen.items() if name in blocks}
     counted = counters.counts(RULES, seen, written, share)
     by_standards = suite.check_table(written, RULES, read)
     assert {r.rule: (r.violated, r.denominator) for r in by_standards} == counted
@@ -199,6 +224,8 @@ soon      | 2024-02-01 | 2024-02-01 00:00:00 | 2024 | 2     | false  | false | f
 
 
 def test_a_row_belongs_to_the_month_of_its_delivery(spark: SparkSession) -> None:
+    from pyspark.sql import functions as F
+
     types = {"delivered": "string", "day": "date", "at": "timestamp", "year": "int", "month": "int"}
     told = ("day is", "at is", "year and month are")
     rows = tables.table(spark, MONTHS, types | dict.fromkeys(told, "boolean"))
@@ -208,6 +235,15 @@ def test_a_row_belongs_to_the_month_of_its_delivery(spark: SparkSession) -> None
     flagged = counters.annotate(rows.withColumnRenamed("delivered", "_period"), rules, lambda name: rows)
     found = flagged.select(*[r.flag for r in rules], *told).collect()
     assert [tuple(r)[:3] for r in found] == [tuple(r)[3:] for r in found]
+    for month in ("2024-02", "2024-12", "soon"):
+        block = rows.where(F.col("delivered") == month).toArrow()
+        counted = counting_of(rules, month)(block)
+        for one, name in zip(rules, told, strict=True):
+            answers = block[name].to_pylist()
+            assert (counted["v/" + one.id], counted["d/" + one.flag]) == (
+                answers.count(False),
+                len(answers) - answers.count(None),
+            )
 
 
 def test_a_key_is_looked_for_in_the_rows_that_stay(spark: SparkSession, table: DataFrame) -> None:

@@ -29,6 +29,8 @@ ENVIRONMENT = {
     "jobs/spark/server.py",
     "jobs/serve/airflow.py",
     "jobs/quality/gx.py",
+    # where the keys of the Spark server are
+    "jobs/tasks/keyring.py",
     # the environment of each command is its client's; the allocators read theirs before anything is loaded
     "jobs/warm/child.py",
     "jobs/warm/parent.py",

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from jobs.errors import KeyRefused, StorageError
 from jobs.intake import landing, seal
-from jobs.intake.landing import EncryptedParquet, read_encrypted
+from jobs.intake.landing import EncryptedParquet, read_encrypted, sealed_to
 from jobs.keys import read_public_key
 from tests.unit.intake_kit import CANARIES, canaries_in, private_key, shared_keys
 
@@ -65,7 +65,7 @@ def test_damage_is_seen(tmp_path: Path, damage: str) -> None:
 
 def test_a_parquet_file_is_for_the_private_key_only(tmp_path: Path) -> None:
     target = tmp_path / "t" / "x.parquet"
-    with EncryptedParquet(target, ROWS.schema, public("landing"), landing.LANDING) as file:
+    with EncryptedParquet(target, ROWS.schema, sealed_to(public("landing")), landing.LANDING) as file:
         file.write(ROWS)
         assert not target.exists()
     assert target.read_bytes()[:4] == b"PARE"
@@ -79,7 +79,7 @@ def test_a_parquet_file_is_for_the_private_key_only(tmp_path: Path) -> None:
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> None:
-        with EncryptedParquet(tmp_path / "x.parquet", ROWS.schema, public(), "landing") as file:
+        with EncryptedParquet(tmp_path / "x.parquet", ROWS.schema, sealed_to(public()), "landing") as file:
             file.write(ROWS)
             raise RuntimeError
 
@@ -96,11 +96,11 @@ def test_without_encryption_nothing_is_written_and_the_canary_test_would_see_it(
     monkeypatch.setattr(
         "pyarrow.parquet.ParquetWriter", lambda *a, **k: real(*a, **{**k, "encryption_properties": None})
     )
-    target = tmp_path / "x.parquet"
-    with pytest.raises(StorageError, match="unencrypted"), EncryptedParquet(target, ROWS.schema, public(), "q") as file:
+    target, wrap = tmp_path / "x.parquet", sealed_to(public())
+    with pytest.raises(StorageError, match="unencrypted"), EncryptedParquet(target, ROWS.schema, wrap, "q") as file:
         file.write(ROWS)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(landing, "ENCRYPTED", b"PAR1")
-    with EncryptedParquet(target, ROWS.schema, public(), "q") as file:
+    with EncryptedParquet(target, ROWS.schema, wrap, "q") as file:
         file.write(ROWS)
     assert canaries_in([target]) == [str(target)]

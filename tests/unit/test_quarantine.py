@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import delivery as cli
 from jobs.errors import ConfigError, KeyRefused
-from jobs.intake.landing import QUARANTINE, EncryptedParquet, malformed_name, refused_name
+from jobs.intake.landing import QUARANTINE, EncryptedParquet, malformed_name, refused_name, sealed_to
 from jobs.intake.quarantine import quarantined_records, remove_records
 from jobs.intake.readers.csv import MALFORMED
 from jobs.keys import read_public_key
@@ -34,7 +34,7 @@ def quarantine(tmp_path: Path) -> Path:
         (folder / "er_pha_f" / malformed_name("ER_PHA_F_202403.csv"), MALFORMED, [(3, "fields", CANARIES[1])]),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with EncryptedParquet(path, schema, key, QUARANTINE) as out:
+        with EncryptedParquet(path, schema, sealed_to(key), QUARANTINE) as out:
             out.write(pa.Table.from_pylist([dict(zip(schema.names, v, strict=True)) for v in values], schema=schema))
     (folder / "refused").mkdir()
     return tmp_path

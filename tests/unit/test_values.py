@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -211,7 +212,8 @@ def test_blocks_may_hold_nothing(rows: int) -> None:
     assert made.rows.schema == typed_schema(table) and made.refused.schema == refused_schema(table)
     assert made.refused.num_rows == 0
     empty = dict.fromkeys([*table.names, "_reason"])
-    assert made.rows.drop_columns("_row").to_pylist() == [empty] * rows
+    assert made.rows.select(list(empty)).to_pylist() == [empty] * rows
+    assert len(set(made.rows["_content"].to_pylist())) == min(rows, 1)
 
 
 def test_the_first_broken_rule_of_a_row_is_its_reason() -> None:
@@ -234,6 +236,7 @@ def test_the_first_broken_rule_of_a_row_is_its_reason() -> None:
     made = typed(table, list(rows))
     assert made.rows["_reason"].to_pylist() == list(rows.values())
     assert made.refused["_reason"].to_pylist() == [reason for reason in rows.values() if reason]
+    assert made.reasons == Counter(reason for reason in rows.values() if reason)
     assert made.refused.to_pylist()[4] == {
         "A": "1",
         "B": " \u00a0",
