@@ -8,10 +8,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.harmonise.bounds import possible_death, value_faults, with_possible_values
-from jobs.harmonise.concepts import with_concepts
-from jobs.harmonise.evidence import only_unattributable, resolve
+from jobs.harmonise.concepts import CONCEPTS, with_concepts
 from jobs.harmonise.omop import DATABASE, PERSONS, Database, event_tables, made_from
-from jobs.harmonise.stem import PERIOD, SOURCE
+from jobs.harmonise.stem import PERIOD, SOURCE, STEM
 from schemas.text import Text
 
 LOSSES = {
@@ -47,22 +46,31 @@ LOSSES = {
 """Why an event reaches no table, or reaches it without a value, in words for stewards."""
 
 
-def to_event_tables(stem: DataFrame, lookup: DataFrame, unattributable: DataFrame) -> dict[str, DataFrame]:
-    """The tables made from events, of the deliveries in ``stem`` (STEM columns, ``_source``, ``_period``).
+REASON = "left_out"
+EVENTS = {f.name: f.dataType.simpleString() for f in STEM.fields} | {SOURCE: "string", PERIOD: "string", **CONCEPTS}
+EVENTS |= {REASON: "string"}
+"""Columns of ``to_events`` and their types, as Spark SQL writes them."""
+
+
+def to_events(stem: DataFrame, lookup: DataFrame, unattributable: DataFrame) -> DataFrame:
+    """One row per event and target (``concepts.with_concepts``), of the deliveries in ``stem`` (STEM columns,
+    ``_source``, ``_period``). ``left_out``: why its key stands for no person; such an event has no table.
 
     ``lookup``: ``concepts.to_lookup``. ``unattributable``: ``evidence.only_unattributable`` over the evidence of
-    **all** published deliveries; events under those keys are left out (``to_losses`` counts them). The mapped events
-    are read once per table: persist ``stem``, or write it once, before.
+    **all** published deliveries. Every table looks at them: let them be written once, by table.
     """
-    attributed = stem.join(unattributable.select("person_key"), "person_key", "left_anti")
-    mapped = with_concepts(with_possible_values(attributed), lookup)
-    return {t.name: t.make(mapped.where(F.col("table") == t.name)) for t in event_tables()}
+    keys = unattributable.select("person_key", F.col("reason").alias(REASON))
+    mapped = with_concepts(stem.join(keys, "person_key", "left"), lookup)
+    return mapped.withColumn("table", F.when(F.col(REASON).isNull(), F.col("table")))
 
 
-def to_person_tables(evidence: DataFrame, until: date) -> dict[str, DataFrame]:
-    """The tables made from persons, from the evidence of **all** published deliveries, dates filled (``with_dates``).
-    ``until``: day of the newest of them, after which nobody is known to have died."""
-    resolved = resolve(evidence, until)
+def to_event_tables(events: DataFrame) -> dict[str, DataFrame]:
+    """The tables made from events (``to_events``)."""
+    return {t.name: t.make(with_possible_values(events.where(F.col("table") == t.name))) for t in event_tables()}
+
+
+def to_person_tables(resolved: DataFrame) -> dict[str, DataFrame]:
+    """The tables made from persons (``evidence.resolve``)."""
     return {t.name: t.make(resolved) for t in made_from(PERSONS)}
 
 
@@ -71,8 +79,9 @@ def to_database_tables(database: Database) -> dict[str, DataFrame]:
     return {t.name: t.make(database) for t in made_from(DATABASE)}
 
 
-def to_losses(stem: DataFrame, evidence: DataFrame, fresh: DataFrame, until: date) -> DataFrame:
-    """One row per delivery, kind and reason: ``rows`` stem events that reach no table, or reach it without a value.
+def to_losses(events: DataFrame, evidence: DataFrame, fresh: DataFrame, until: date) -> DataFrame:
+    """One row per delivery, kind and reason: ``rows`` events (``to_events``, each counted once, whatever its targets)
+    that reach no table, or reach it without a value.
 
     ``unattributable``: several people share the key. ``implausible_birth``: no year of birth of the person can be.
     ``no_evidence``: the delivery has events of a person that it does not describe; ``no_table``: no table is made of
@@ -80,19 +89,18 @@ def to_losses(stem: DataFrame, evidence: DataFrame, fresh: DataFrame, until: dat
     ``implausible_quantity``, ``implausible_days_supply``: the event has lost that value. Kind ``death``,
     ``implausible_death``: what ``fresh``, the evidence of these deliveries, says of a death that cannot be.
     """
-    keys = only_unattributable(evidence).select("person_key", F.col("reason").alias("left_out"))
     known = evidence.select("person_key").distinct().withColumn("known", F.lit(True))
     kinds = [events.kind for events in event_tables().values()]
     whole = F.coalesce(
-        F.col("left_out"),
+        F.col(REASON),
         F.when(F.col("known").isNull(), F.lit("no_evidence")),
         F.when(~F.col("kind").isin(kinds), F.lit("no_table")),
     )
     parts = F.array_compact(F.array(*[F.when(fault, F.lit(reason)) for reason, fault in value_faults().items()]))
     reasons = F.when(whole.isNotNull(), F.array(whole)).otherwise(parts)
-    judged = stem.join(known, "person_key", "left").join(keys, "person_key", "left")
-    events = judged.select(SOURCE, PERIOD, "kind", F.explode(reasons).alias("reason"))
+    judged = events.where("target_rank = 0").join(known, "person_key", "left")
+    lost = judged.select(SOURCE, PERIOD, "kind", F.explode(reasons).alias("reason"))
     deaths = fresh.where(~possible_death(until)).select(
         SOURCE, PERIOD, F.lit("death").alias("kind"), F.lit("implausible_death").alias("reason")
     )
-    return events.unionByName(deaths).groupBy(SOURCE, PERIOD, "kind", "reason").agg(F.count("*").alias("rows"))
+    return lost.unionByName(deaths).groupBy(SOURCE, PERIOD, "kind", "reason").agg(F.count("*").alias("rows"))

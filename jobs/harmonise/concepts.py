@@ -36,6 +36,10 @@ def to_lookup(source_to_concept_map: DataFrame, concept: DataFrame) -> DataFrame
     return ranked.where("alone = '' or target_rank = 0")
 
 
+CONCEPTS = {"concept_id": "int", "source_concept_id": "int", "target_rank": "int", "table": "string"}
+"""What ``with_concepts`` adds, and of which types, as Spark SQL writes them."""
+
+
 def with_concepts(stem: DataFrame, lookup: DataFrame) -> DataFrame:
     """One row per stem event and target: adds ``concept_id``, ``source_concept_id``, ``target_rank``, ``table``.
 
@@ -45,13 +49,9 @@ def with_concepts(stem: DataFrame, lookup: DataFrame) -> DataFrame:
     kinds = [events.kind for events in event_tables().values() if events.alone]
     marked = stem.withColumn("alone", F.when(F.col("kind").isin(kinds), F.col("kind")).otherwise(F.lit("")))
     joined = marked.join(F.broadcast(lookup), ["source_vocabulary", "source_code", "alone"], "left")
-    return joined.select(
-        *stem.columns,
-        F.coalesce("concept_id", F.lit(0)).alias("concept_id"),
-        F.coalesce("source_concept_id", F.lit(0)).alias("source_concept_id"),
-        F.coalesce("target_rank", F.lit(0)).alias("target_rank"),
-        F.coalesce("target_table", _choose(F.col("kind"), tables)).alias("table"),
-    )
+    found = {name: F.coalesce(name, F.lit(0)) for name in ("concept_id", "source_concept_id", "target_rank")}
+    table = F.coalesce("target_table", _choose(F.col("kind"), tables))
+    return joined.withColumns(found | {"table": table}).drop("alone", "target_table")
 
 
 def _choose(value: Column, table: Mapping[str, str]) -> Column:

@@ -43,6 +43,21 @@ def only_unattributable(evidence: DataFrame) -> DataFrame:
     )
 
 
+RESOLVED = {
+    "person_key": "binary",
+    "person_id": "bigint",
+    "gender": "string",
+    "year_of_birth": "int",
+    "month_of_birth": "int",
+    "death_date": "date",
+    "death_type_concept_id": "int",
+    "first_date": "date",
+    "last_date": "date",
+    "period_type_concept_id": "int",
+}
+"""Columns of ``resolve`` and their types, as Spark SQL writes them."""
+
+
 def resolve(evidence: DataFrame, until: date) -> DataFrame:
     """One row per person who has at least one event, a year of birth that can be, and a key of their own.
 

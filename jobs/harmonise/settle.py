@@ -8,6 +8,8 @@ Source: regularisations of the DCIR (a cancellation repeats the line with a nega
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
+from operator import and_
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Window
@@ -38,11 +40,27 @@ class Settled(NamedTuple):
     left_out: DataFrame | None
 
 
-def settle(tables: Mapping[str, DataFrame], contracts: Mapping[str, Table]) -> dict[str, Settled]:
-    """The published tables of a source, settled within each period. Only acts that have a line of negative quantity
-    are looked at, and their details."""
-    acts = {t: to_acts(tables[t], c, c.settle) for t, c in contracts.items() if c.settle}
+Acts = Mapping[str, DataFrame]
+"""Table whose contract has ``settle`` -> its acts (``to_acts``). A table that is not there has none."""
+
+
+def settle(tables: Mapping[str, DataFrame], contracts: Mapping[str, Table], acts: Acts) -> dict[str, Settled]:
+    """The published tables of a source, settled within each period. Only the ``acts`` are looked at, and their details:
+    lines and details look for them, so let them be written once, before."""
     return {t: _settled(rows, contracts[t], acts) for t, rows in tables.items()}
+
+
+def to_all_acts(tables: Mapping[str, DataFrame], contracts: Mapping[str, Table]) -> dict[str, DataFrame]:
+    """The acts of every table of a source whose contract settles lines."""
+    return {t: to_acts(tables[t], c, c.settle) for t, c in contracts.items() if c.settle}
+
+
+def act_columns(table: Table) -> dict[str, str]:
+    """Columns of ``to_acts`` and their types, as Spark SQL writes them."""
+    place = {PERIOD: "string", "_file": "string", "_row": "bigint"}
+    key = {name: spark_type(table.column(name)) for name in table.key}
+    sums = {_sum(n): spark_type(table.column(n)) for n in _summed(table.settle)} if table.settle else {}
+    return place | key | {LEFT_OUT: "string"} | sums
 
 
 def to_words(contracts: Mapping[str, Table]) -> dict[str, Text]:
@@ -52,7 +70,7 @@ def to_words(contracts: Mapping[str, Table]) -> dict[str, Text]:
         rule = contract.settle or (contract.parent and contracts[contract.parent.table].settle)
         if rule:
             words[f"{table}/{SETTLED}"] = WHY_SETTLED
-            words |= {f"{table}/{OVERFLOW}:{name}": WHY_OVERFLOW for name in (rule.quantity, *rule.sums)}
+            words |= {f"{table}/{OVERFLOW}:{name}": WHY_OVERFLOW for name in _summed(rule)}
     return words
 
 
@@ -67,7 +85,7 @@ def to_acts(lines: DataFrame, table: Table, rule: Settle) -> DataFrame:
     negative = hashed.where(F.col(rule.quantity) < 0).select("_act").distinct()
     act = Window.partitionBy(PERIOD, *rule.group)
     latest = act.orderBy((F.col(rule.quantity) > 0).desc(), F.col("_row").desc(), F.col("_file").desc())
-    types = {name: spark_type(table.column(name)) for name in (rule.quantity, *rule.sums)}
+    types = {name: spark_type(table.column(name)) for name in _summed(rule)}
     summed = hashed.join(F.broadcast(negative), "_act", "left_semi").select(
         *PLACE,
         *table.key,
@@ -92,13 +110,13 @@ def _overflow(rule: Settle) -> Column:
                 F.col(_sum(name)).isNull() & (F.col(f"_n_{name}") > 0) & (F.lit(name == rule.quantity) | remains),
                 F.lit(f"{OVERFLOW}:{name}"),
             )
-            for name in (rule.quantity, *rule.sums)
+            for name in _summed(rule)
         ]
     )
 
 
-def _settled(rows: DataFrame, contract: Table, acts: Mapping[str, DataFrame]) -> Settled:
-    if contract.settle:
+def _settled(rows: DataFrame, contract: Table, acts: Acts) -> Settled:
+    if contract.settle and contract.table in acts:
         mine = acts[contract.table]
         return Settled(_with_sums(rows, mine, contract.settle), _only_left_out(mine).select(PERIOD, LEFT_OUT))
     if contract.parent and contract.parent.table in acts:
@@ -115,11 +133,17 @@ def _only_left_out(acts: DataFrame) -> DataFrame:
 
 def _with_sums(lines: DataFrame, acts: DataFrame, rule: Settle) -> DataFrame:
     """The lines that stay; one that stands for its act has the act's sums."""
-    sums = (rule.quantity, *rule.sums)
-    found = acts.select(*PLACE, LEFT_OUT, *[_sum(name) for name in sums])
-    stay = lines.join(F.broadcast(found), list(PLACE), "left").where(F.col(LEFT_OUT).isNull())
+    sums = _summed(rule)
+    place = {name: f"_act{name}" for name in PLACE}
+    found = acts.select(*[F.col(name).alias(at) for name, at in place.items()], LEFT_OUT, *map(_sum, sums))
+    same = reduce(and_, [F.col(name) == F.col(at) for name, at in place.items()])
+    stay = lines.join(F.broadcast(found), same, "left").where(F.col(LEFT_OUT).isNull())
     added = stay.withColumns({name: F.coalesce(_sum(name), name) for name in sums})
-    return added.select(*lines.columns)
+    return added.drop(*place.values(), LEFT_OUT, *map(_sum, sums))
+
+
+def _summed(rule: Settle) -> tuple[str, ...]:
+    return (rule.quantity, *rule.sums)
 
 
 def _sum(name: str) -> str:

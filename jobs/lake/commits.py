@@ -86,9 +86,9 @@ def measure(where: str | Path) -> tuple[int, int]:
     return sum(f.rows for f in live), sum(f.bytes for f in live)
 
 
-def live_files(where: str | Path) -> list[WrittenFile]:
-    """The files that hold the rows of the newest version."""
-    table = _open(where)
+def live_files(where: str | Path, version: int | None = None) -> list[WrittenFile]:
+    """The files that hold the rows of one version, or of the newest."""
+    table = _open(where, version)
     return [] if table is None else _files(table)
 
 
@@ -239,11 +239,11 @@ def _prove_written(root: Path, files: Sequence[WrittenFile]) -> None:
             raise StorageError(f"{root.name}: {path.name} is not encrypted.", next_step="check the Spark server's keys")
 
 
-def _open(where: str | Path) -> DeltaTable | None:
+def _open(where: str | Path, version: int | None = None) -> DeltaTable | None:
     if not (Path(where) / LOG).is_dir():
         return None
     try:
-        return DeltaTable(str(where))
+        return DeltaTable(str(where), version=version)
     except DeltaError as error:
         raise _failed(Path(where), error) from None
 

@@ -7,7 +7,7 @@
 ``<table>/files/<writer>``  below a table's root: files that one writer made, its rows from the commit that names them
 
 ``lake/staging/<source>/<period>/v<n>/<table>``  tables of a delivery, removed when it was published or refused
-``lake/staging/build/<number>/<name>``           what a build makes on its way: ``stem/dcir``, ``persons/dcir``
+``lake/staging/build/<number>/<name>``           what a build makes on its way: ``persons``, ``events``
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.observation import Observation
 
 from jobs.delivery import DeliveryId, Subject
 from jobs.lake.layout import staging
@@ -24,6 +26,8 @@ class StagedTable:
     place: Path
     columns: Mapping[str, str]
     """Column to type, as Spark SQL writes it."""
+    partition_by: tuple[str, ...] = ()
+    """Text columns of these by which the files lie apart: a reader of one value reads no other."""
 
     @classmethod
     def apart(cls, lake: Path, delivery: DeliveryId, table: str) -> Self:
@@ -31,14 +35,17 @@ class StagedTable:
         return cls(staging(lake, Subject(delivery)) / table, APART)
 
     @classmethod
-    def of_build(cls, lake: Path, build: int, name: str, columns: Mapping[str, str]) -> Self:
-        """What a build makes on its way: ``stem/dcir``, ``persons/dcir``."""
-        return cls(staging(lake, Subject(build=build)) / name, columns)
+    def of_build(cls, lake: Path, build: int, name: str, columns: Mapping[str, str], **more: Any) -> Self:
+        """What a build makes on its way: ``persons``, ``events``."""
+        return cls(staging(lake, Subject(build=build)) / name, columns, **more)
 
-    def write(self, rows: DataFrame) -> None:
-        """Writes the rows."""
+    def write(self, rows: DataFrame) -> int:
+        """Writes the rows; how many they are."""
         with safely(f"staging of {self.place.name}"):
-            rows.select(*self.columns).write.mode("overwrite").parquet(str(self.place))
+            counted, count = Observation(), F.count(F.lit(1)).alias("rows")
+            written = rows.select(*self.columns).observe(counted, count).write.mode("overwrite")
+            written.partitionBy(*self.partition_by).parquet(str(self.place))
+            return int(counted.get["rows"])
 
     def read(self, spark: SparkSession) -> DataFrame:
         """The rows as they were written."""

@@ -17,7 +17,7 @@ wins in silence, so a look at a part of it (``limit``, ``show``) after the write
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING, Any
@@ -168,6 +168,22 @@ def duplicates(df: DataFrame, key: Sequence[str], beside: DataFrame | None = Non
     repeat.
     """
 
+    names = [f"_k{i}" for i in range(len(key))]
+    rows = _hashed(df, key, beside)
+
+    def total(groups: DataFrame) -> int:
+        first: Any = groups.agg(F.coalesce(F.sum("_n"), F.lit(0)).alias("n")).first()
+        return int(first["n"])
+
+    suspects = _repeated(rows.select("_hash", "_new"), "_hash")
+    if total(suspects) == 0:
+        return 0
+    return total(_repeated(rows.join(suspects.select("_hash"), "_hash", "left_semi"), *names))
+
+
+def _hashed(df: DataFrame, key: Sequence[str], beside: DataFrame | None) -> DataFrame:
+    """Complete keys (``_k0``, ...), their ``_hash``, and whether they are ``_new``: of ``df``, or ``beside`` it, there
+    only those that may be in ``df`` too."""
     columns = [col(name).alias(f"_k{i}") for i, name in enumerate(key)]
     names = [f"_k{i}" for i in range(len(key))]
 
@@ -175,21 +191,30 @@ def duplicates(df: DataFrame, key: Sequence[str], beside: DataFrame | None = Non
         return frame.select(*columns).dropna().withColumns({"_hash": F.xxhash64(*names), "_new": F.lit(new)})
 
     rows = hashed(df, new=True)
-    if beside is not None:
-        rows = rows.unionByName(hashed(beside, new=False).join(rows.select("_hash"), "_hash", "left_semi"))
+    if beside is None:
+        return rows
+    return rows.unionByName(hashed(beside, new=False).join(rows.select("_hash"), "_hash", "left_semi"))
 
-    def repeated(frame: DataFrame, *by: str) -> DataFrame:
-        groups = frame.groupBy(*by).agg(F.count_if("_new").alias("_n"), F.count(F.lit(1)).alias("_all"))
-        return groups.where("_all > 1")
 
-    def total(groups: DataFrame) -> int:
-        first: Any = groups.agg(F.coalesce(F.sum("_n"), F.lit(0)).alias("n")).first()
-        return int(first["n"])
+def _repeated(rows: DataFrame, *by: str) -> DataFrame:
+    groups = rows.groupBy(*by).agg(F.count_if("_new").alias("_n"), F.count(F.lit(1)).alias("_all"))
+    return groups.where("_all > 1")
 
-    suspects = repeated(rows.select("_hash", "_new"), "_hash")
-    if total(suspects) == 0:
-        return 0
-    return total(repeated(rows.join(suspects.select("_hash"), "_hash", "left_semi"), *names))
+
+Asked = tuple[Sequence[Rule], "DataFrame", "DataFrame | None"]
+"""Rules of a table, the table, and the rows that stay beside it, if any."""
+
+
+def all_duplicates(tables: Iterable[Asked]) -> dict[str, int]:
+    """``duplicates`` of every ``unique`` rule of many tables, by rule id: one job for all, and an exact look at a key
+    only where hashes repeat."""
+    asked = {r.id: (df, r.columns, beside) for rules, df, beside in tables for r in rules if r.kind == "unique"}
+    if not asked:
+        return {}
+    each = [_hashed(*of).select(F.lit(rule).alias("_rule"), "_hash", "_new") for rule, of in asked.items()]
+    suspects = _repeated(reduce(lambda one, other: one.unionByName(other), each), "_rule", "_hash")
+    found = {row["_rule"] for row in suspects.where("_n > 0").select("_rule").distinct().collect()}
+    return {rule: duplicates(*of) if rule in found else 0 for rule, of in asked.items()}
 
 
 def met(df: DataFrame, key: Sequence[str], beside: DataFrame) -> int:
@@ -214,12 +239,14 @@ def counts(
     rows: int | None = None,
     beside: DataFrame | None = None,
     key: Collection[str] = (),
+    repeated: Mapping[str, int] | None = None,
 ) -> Counts:
     """(violated, denominator) of every rule that can be counted; one that cannot is left out, and judged errored.
 
     ``observed`` is ``Observation.get`` after the write; ``staged`` the table as written (read back), on which
     ``unique`` rules run one job each, kept rows only. ``beside`` holds the rows of the table that stay beside them, if
-    any: only keys are read of it; ``key`` is one under which the kept rows are alone already. ``extra`` gives the
+    any: only keys are read of it; ``key`` is one under which the kept rows are alone already. ``repeated`` has the
+    rules' numbers where they are known (``all_duplicates``): then no job runs. ``extra`` gives the
     numbers of the books for ``rate`` rules, by rule id or by ``of`` (``{"quarantined": (12, 3400)}``), and overrides
     any rule by its id. ``rows`` is the number of rows that the books say were counted. Raises ``QualityErrored`` when
     the pass reported nothing or not these rows.
@@ -241,7 +268,9 @@ def counts(
         elif rule.kind == "row_count":
             numbers[rule.id] = shortfall(rule, int(observed[ROWS]))
         elif rule.kind == "unique":
-            numbers[rule.id] = (_not_alone(rule, only_kept(staged), beside, key), int(observed[denominator(rule)]))
+            known = (repeated or {}).get(rule.id)
+            broken = _not_alone(rule, only_kept(staged), beside, key) if known is None else known
+            numbers[rule.id] = (broken, int(observed[denominator(rule)]))
         elif violations(rule) in observed and denominator(rule) in observed:
             numbers[rule.id] = (int(observed[violations(rule)]), int(observed[denominator(rule)]))
     return numbers

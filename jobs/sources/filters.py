@@ -7,7 +7,6 @@ where the column is empty; stated the other way round they do not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import reduce
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -16,6 +15,11 @@ from pyspark.sql import functions as F
 from jobs.errors import UnexpectedState
 from jobs.harmonise.stem import LEFT_OUT, PERIOD
 from jobs.sources.protocol import Filter
+
+Slice = tuple[str, str]
+"""Table and period."""
+Count = tuple[str, str, str | None, int]
+"""Table, period, filter, rows."""
 
 
 def with_filters(rows: DataFrame, filters: Iterable[Filter]) -> DataFrame:
@@ -29,42 +33,36 @@ def only_kept(rows: DataFrame) -> DataFrame:
     return rows.where(F.col(LEFT_OUT).isNull()).drop(LEFT_OUT)
 
 
-def to_counts(name: str, published: DataFrame, marked: DataFrame, settled: DataFrame | None = None) -> DataFrame:
-    """Rows of one table by slice and reason: ``table`` (its name everywhere), ``_period``, ``filter``, ``published``,
-    ``filtered``. One row per slice counts what is published, the others what settlement (``settled``: a row per row
-    that it left out) and then the filters made of it: a NULL filter counts the rows that stay."""
-    nothing, rows = F.lit(0).cast("bigint"), F.count("*")
-    before = published.groupBy(PERIOD).agg(rows.alias("published"))
+def to_outcomes(name: str, marked: DataFrame, settled: DataFrame | None = None) -> DataFrame:
+    """One row per published row of one table: ``table`` (its name everywhere), ``_period``, and ``filter``, which left
+    it out, or what settlement (``settled``: a row per row that it left out) says instead; NULL for a row that stays."""
     every = marked.select(PERIOD, LEFT_OUT)
-    every = every if settled is None else every.unionByName(settled)
-    after = every.groupBy(PERIOD, F.col(LEFT_OUT).alias("filter")).agg(rows.alias("filtered"))
-    return (
-        before.withColumn("filter", F.lit(None).cast("string"))
-        .withColumn("filtered", nothing)
-        .unionByName(after.withColumn("published", nothing))
-        .select(F.lit(name).alias("table"), PERIOD, "filter", "published", "filtered")
-    )
+    every = every if settled is None else every.unionByName(settled.select(PERIOD, LEFT_OUT))
+    return every.select(F.lit(name).alias("table"), PERIOD, F.col(LEFT_OUT).alias("filter"))
 
 
-def read_books(counts: Iterable[DataFrame]) -> list[dict[str, Any]]:
-    """The books of all tables (``to_counts``) in one query: ``table, period, rows, stay, left_out`` (rows by filter).
+def read_books(published: Mapping[Slice, int], outcomes: DataFrame) -> list[dict[str, Any]]:
+    """The books of all tables in one query: ``table, period, rows, stay, left_out`` (rows by filter).
 
-    Always rows = stay + left out. Raises ``UnexpectedState`` otherwise: a source's join doubled rows, or lost some.
+    ``published``: rows by table and period. Always rows = stay + left out. Raises ``UnexpectedState`` otherwise: a
+    source's join doubled rows, or lost some.
     """
-    return to_books(row.asDict() for row in reduce(DataFrame.unionByName, counts).collect())
+    counted = outcomes.groupBy("table", PERIOD, "filter").agg(F.count("*").alias("rows")).collect()
+    return to_books(published, ((row["table"], row[PERIOD], row["filter"], row["rows"]) for row in counted))
 
 
-def to_books(counts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """``read_books`` of rows that were read."""
-    books: dict[tuple[str, str], dict[str, Any]] = {}
-    for count in counts:
-        at = count["table"], count[PERIOD]
-        book = books.setdefault(at, {"table": at[0], "period": at[1], "rows": 0, "stay": 0, "left_out": {}})
-        book["rows"] += count["published"]
-        if count["filter"] is None:
-            book["stay"] += count["filtered"]
+def to_books(published: Mapping[Slice, int], counted: Iterable[Count]) -> list[dict[str, Any]]:
+    """``read_books`` of numbers that were read."""
+    books: dict[Slice, dict[str, Any]] = {
+        at: {"table": at[0], "period": at[1], "rows": rows, "stay": 0, "left_out": {}} for at, rows in published.items()
+    }
+    for table, period, name, rows in counted:
+        nothing = {"table": table, "period": period, "rows": 0, "stay": 0, "left_out": {}}
+        book = books.setdefault((table, period), nothing)
+        if name is None:
+            book["stay"] = rows
         else:
-            book["left_out"][count["filter"]] = count["filtered"]
+            book["left_out"][name] = rows
     for (table, period), book in books.items():
         if book["rows"] != book["stay"] + sum(book["left_out"].values()):
             raise UnexpectedState(

@@ -5,10 +5,11 @@ True counts live for a moment in this process, between the aggregate and the dis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
+from pyspark.sql.observation import Observation
 
 from jobs.disclosure import control
 from jobs.spark.session import safely
@@ -25,7 +26,9 @@ GRIDS = {"person": ("gender_concept_id", "year_of_birth")}
 """Tables of which a two-dimensional figure is made: persons by sex and decade of birth."""
 
 Figure = dict[str, Any]
-Counts = dict[tuple[str, str], dict[str, int]]
+What = tuple[str, str]
+"""Variable and what is counted of it."""
+Counts = dict[What, dict[str, int]]
 """``{(variable, what): {code: count}}``, true counts."""
 
 
@@ -39,62 +42,72 @@ def profile(spark_df: DataFrame, table: loader.Table, name: str | None = None) -
 
     person = table.person or (PERSON if PERSON in spark_df.columns else None)
     with safely(f"profile of {table.table}"):
-        counts: Counts = {}
-        for row in _counted(spark_df, table, person).collect():
-            counts.setdefault((row["variable"], row["what"]), {})[row["code"]] = int(row["n"])
+        counts = _counted(spark_df, table, person)
     return to_figures(counts, table, name or table.table, with_persons=person is not None)
 
 
-def _counted(df: DataFrame, table: loader.Table, person: str | None) -> DataFrame:
-    """One row per (variable, what, code): ``n`` rows or persons."""
-
-    def col(name: str) -> Column:
-        return F.col(f"`{name}`")
-
-    def entry(variable: str, what: str, n: Column, code: Column | None = None) -> Column:
-        code = F.lit("") if code is None else F.coalesce(code, F.lit(""))
-        return F.struct(
-            F.lit(variable).alias("variable"), F.lit(what).alias("what"), code.alias("code"), n.cast("long").alias("n")
-        )
-
+def _counted(df: DataFrame, table: loader.Table, person: str | None) -> Counts:
+    """True counts, in one pass over the rows. First by person, so that persons are counted: what a variable holds of
+    each is summed up while the codes that each has are counted."""
     variables = [c.name for c in table.lake_columns]
-    coded = [c.name for c in table.lake_columns if person and control.is_coded(c)]
-    months = table.date if person else None
-    grid = GRIDS.get(table.table) if person else None
-    sums = [F.count(F.lit(1)).alias("rows"), *(F.count(col(v)).alias(f"filled_{i}") for i, v in enumerate(variables))]
-    sums += [F.collect_set(col(v).cast("string")).alias(f"codes_{v}") for v in coded]
-    if months:
-        sums.append(F.collect_set(F.date_format(col(months), "yyyy-MM")).alias("months"))
-    if grid:
-        decade = (F.floor(col(grid[1]) / 10) * 10).cast("string")
-        sex = F.coalesce(col(grid[0]).cast("string"), F.lit(""))
-        sums.append(F.collect_set(F.concat(sex, F.lit("|"), F.coalesce(decade, F.lit("")))).alias("grid"))
+    lists = _lists(table, person)
+    sums = [F.count(F.lit(1)).alias("rows"), *(F.count(_col(v)).alias(f"filled_{i}") for i, v in enumerate(variables))]
+    sums += [F.collect_set(code).alias(f"codes_{i}") for i, code in enumerate(lists.values())]
+    each = df.groupBy(_col(person).alias("_by")).agg(*sums) if person else df.agg(*sums)
+    one = F.col("_by").isNotNull() if person else F.lit(False)
+    totals = _totals(variables, one)
+    if not lists:
+        return _named(totals, each.agg(*totals.values()).collect()[0].asDict())
+    seen = Observation()
+    codes = [F.transform(f"codes_{i}", _entry(i)) for i in range(len(lists))]
+    entries = each.observe(seen, *totals.values()).select(one.alias("one"), F.explode(F.concat(*codes)).alias("e"))
+    persons = entries.groupBy("e.of", "e.code").agg(F.count_if("one").alias("n")).collect()
+    # what reads no row is left out of a plan, and then nothing is seen of it
+    counts = _named(totals, seen.get or each.agg(*totals.values()).collect()[0].asDict())
+    for row in persons:
+        counts.setdefault(list(lists)[row["of"]], {})[row["code"]] = int(row["n"])
+    return counts
 
-    # first by person, so that persons are counted; without persons every row of the table falls into one group
-    by = df.groupBy(col(person).alias("_by")) if person else df.groupBy(F.lit(1).alias("_by"))
-    each = by.agg(*sums)
-    one = F.when(F.col("_by").isNotNull(), 1).otherwise(0) if person else F.lit(0)
 
-    scalars = [entry("", "rows", F.col("rows")), entry("", "persons", one)]
+def _entry(number: int) -> Callable[[Column], Column]:
+    return lambda code: F.struct(F.lit(number).alias("of"), F.coalesce(code, F.lit("")).alias("code"))
+
+
+def _lists(table: loader.Table, person: str | None) -> dict[What, Column]:
+    """What is listed of persons, and the code of a row: of every coded variable, months, and the cells of a grid."""
+    if not person:
+        return {}
+    lists: dict[What, Column] = {
+        (c.name, "code"): _col(c.name).cast("string") for c in table.lake_columns if control.is_coded(c)
+    }
+    if table.date:
+        lists["", "month"] = F.date_format(_col(table.date), "yyyy-MM")
+    if grid := GRIDS.get(table.table):
+        decade = (F.floor(_col(grid[1]) / 10) * 10).cast("string")
+        sex = F.coalesce(_col(grid[0]).cast("string"), F.lit(""))
+        lists[",".join(grid), "cell"] = F.concat(sex, F.lit("|"), F.coalesce(decade, F.lit("")))
+    return lists
+
+
+def _totals(variables: Sequence[str], one: Column) -> dict[What, Column]:
+    """Over one row per person: rows, persons; of each variable rows that are filled, and persons with a filled row,
+    with one that is not, with none."""
+    totals = {("", "rows"): F.sum("rows"), ("", "persons"): F.count_if(one)}
     for i, v in enumerate(variables):
         filled = F.col(f"filled_{i}")
-        scalars += [
-            entry(v, "filled", filled),
-            entry(v, "with", F.when(filled > 0, one).otherwise(0)),
-            entry(v, "without", F.when(filled < F.col("rows"), one).otherwise(0)),
-            entry(v, "never", F.when(filled == 0, one).otherwise(0)),
-        ]
+        totals[v, "filled"] = F.sum(filled)
+        totals[v, "with"] = F.count_if(one & (filled > 0))
+        totals[v, "without"] = F.count_if(one & (filled < F.col("rows")))
+        totals[v, "never"] = F.count_if(one & (filled == 0))
+    return {what: total.alias("/".join(what)) for what, total in totals.items()}
 
-    def by_code(v: str) -> Column:
-        return F.transform(f"`codes_{v}`", lambda c: entry(v, "code", one, c))
 
-    lists = [by_code(v) for v in coded]
-    if months:
-        lists.append(F.transform("months", lambda m: entry("", "month", one, m)))
-    if grid:
-        lists.append(F.transform("grid", lambda g: entry(",".join(grid), "cell", one, g)))
-    entries = each.select(F.explode(F.concat(F.array(*scalars), *lists)).alias("e")).select("e.*")
-    return entries.groupBy("variable", "what", "code").agg(F.sum("n").alias("n"))
+def _named(totals: Iterable[What], seen: Mapping[str, int | None]) -> Counts:
+    return {what: {"": seen["/".join(what)] or 0} for what in totals}
+
+
+def _col(name: str) -> Column:
+    return F.col(f"`{name}`")
 
 
 def to_figures(counts: Counts, table: loader.Table, name: str, *, with_persons: bool) -> list[Figure]:

@@ -11,7 +11,8 @@ from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
 from jobs.lake.commits import RUN, is_same, last_commit
 from jobs.lake.waiting import WaitingTable
-from jobs.steps.build import KEPT_EVIDENCE, Slice, waiting
+from jobs.steps.build import KEPT_EVIDENCE, waiting
+from jobs.steps.events import Slice
 from jobs.steps.gate import require_passed
 from schemas.loader import omop_names
 

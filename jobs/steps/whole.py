@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from jobs.delivery import DeliveryId
 from jobs.hub import Hub
 from jobs.lake import tables as lake
-from jobs.lake.commits import last_commit
+from jobs.lake.commits import last_commit, live_files
 from jobs.lake.layout import table_path
 from jobs.quality.counters import only_kept
 from jobs.quality.rule import Rule
@@ -18,6 +18,9 @@ from schemas.loader import Table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
+
+Slice = tuple[str, str]
+"""Source and period."""
 
 
 def published_beside(
@@ -41,10 +44,14 @@ def published_beside(
     return None if others.isEmpty() else others
 
 
-def released_beside(hub: Hub, table: str, slices: Sequence[tuple[str, str]]) -> DataFrame | None:
+def released_beside(hub: Hub, table: str, slices: Collection[Slice]) -> DataFrame | None:
     """The released rows of an OMOP table that is kept by slices, without the slices that are made again; None when
     there are none."""
-    where = table_path(hub.settings.lake, f"omop/{table}")
-    if last_commit(where) is None:
-        return None
-    return lake.read(hub.spark, where).where(f"NOT ({lake.slices(slices)})")
+    return slices_beside(hub, f"omop/{table}", slices)
+
+
+def slices_beside(hub: Hub, name: str, slices: Collection[Slice]) -> DataFrame | None:
+    """The rows of a table that is kept by slices, without some; None when there are none: its log says so."""
+    where = table_path(hub.settings.lake, name)
+    held = {(file.partition["_source"], file.partition["_period"]) for file in live_files(where)}
+    return lake.read(hub.spark, where).where(f"NOT ({lake.slices(sorted(slices))})") if held - set(slices) else None

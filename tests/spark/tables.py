@@ -11,12 +11,15 @@ does not show are NULL. A pseudonym (BINARY) is written as a short word.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from jobs.sources.filters import read_books
+from jobs.sources.harmonisable import to_harmonisable
 from schemas.loader import load, spark_type
 
 LINEAGE = {"_source": "string", "_period": "string"}
@@ -76,6 +79,16 @@ def check(frame: DataFrame, text: str) -> None:
     """The DataFrame has exactly these rows in these columns; order does not count, other columns do not either."""
     header, rows = cells(text)
     assert shown(frame, header) == sorted(tuple(row) for row in rows)
+
+
+def books(source: str, tables: Mapping[str, DataFrame]) -> list[dict[str, Any]]:
+    """What settlement and filters made of a source's tables; of what is published, every row is counted."""
+    rows = {
+        (f"{source}/{name}", r["_period"]): r["count"]
+        for name, t in tables.items()
+        for r in t.groupBy("_period").count().collect()
+    }
+    return read_books(rows, to_harmonisable(source, tables).outcomes)
 
 
 def check_books(books: list[dict[str, object]], text: str) -> None:

@@ -13,7 +13,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.harmonise.build import to_database_tables, to_event_tables
+from jobs.harmonise.build import EVENTS as COLUMNS
+from jobs.harmonise.build import to_database_tables, to_event_tables, to_events
 from jobs.harmonise.concepts import to_lookup
 from jobs.harmonise.omop import Database, event_names
 from jobs.harmonise.stem import STEM
@@ -43,8 +44,13 @@ def lookup(spark: SparkSession) -> DataFrame:
 
 
 def built(stem: DataFrame, lookup: DataFrame) -> dict[str, DataFrame]:
+    return to_event_tables(events(stem, lookup))
+
+
+def events(stem: DataFrame, lookup: DataFrame) -> DataFrame:
     """Dan's key stands for several people."""
-    return to_event_tables(stem, lookup, stem.where(F.col("person_key").cast("string") == "dan"))
+    dan = stem.where(F.col("person_key").cast("string") == "dan")
+    return to_events(stem, lookup, dan.select("person_key", F.lit("unattributable").alias("reason")))
 
 
 def all_rows(tables: dict[str, DataFrame]) -> list[tuple[str, ...]]:
@@ -62,6 +68,26 @@ def all_ids(tables: dict[str, DataFrame]) -> dict[str, set[str]]:
     for table, number in shown(reduce(DataFrame.unionByName, rows), ["table", "id"]):
         found.setdefault(table, set()).add(number)
     return found
+
+
+def test_events_are_of_the_columns_that_they_are_written_with_and_what_is_left_out_has_no_table(
+    spark: SparkSession, lookup: DataFrame
+) -> None:
+    made = events(shaped(spark, STEM, EVENTS), lookup)
+    assert dict(made.dtypes) == COLUMNS
+    check(
+        made.where("_source <> 'pmsi_mco' or natural_key = 'c1'"),
+        """
+        natural_key | concept_id | target_rank | table                | left_out
+        ------------+------------+-------------+----------------------+---------------
+        c1          | 192279     | 0           | condition_occurrence |
+        c1          | 201826     | 1           | condition_occurrence |
+        d1          | 1503297    | 0           | drug_exposure        |
+        d1          | 0          | 0           | drug_exposure        |
+        v2          | 9202       | 0           | visit_occurrence     |
+        v3          | 9202       | 0           |                      | unattributable
+        """,
+    )
 
 
 def test_event_tables(spark: SparkSession, lookup: DataFrame) -> None:

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.harmonise.bounds import with_possible_values
-from jobs.harmonise.build import to_losses, to_person_tables
+from jobs.harmonise.build import to_events, to_losses, to_person_tables
 from jobs.harmonise.evidence import only_unattributable, resolve, with_dates
 from jobs.harmonise.omop import PERSONS, made_from
 from jobs.harmonise.stem import EVIDENCE, STEM
@@ -33,6 +33,22 @@ eve        | dcir     | 2024-01 | 1    | 2      | 2016          | 5             
 eve        | dcir     | 2024-02 | 1    | 2      | 2016          | 5              | i-eva    | false  |            |                       | 32881                  | 2024-02-08 | 2024-02-08
 fay        | dcir     | 2024-01 | 1    | 2      | 1990          | 5              | i-fay    | false  |            |                       | 32881                  |            |
 """
+
+
+TARGETS = "source_vocabulary string, source_code string, alone string, concept_id int, target_table string, "
+TARGETS += "source_concept_id int, target_rank int"
+
+
+def events(stem: DataFrame, evidence: DataFrame) -> DataFrame:
+    """Every drug has two targets: it is still one event."""
+    rows = [("CIP13", "1", "", concept, "drug_exposure", 0, rank) for rank, concept in enumerate((11, 12))]
+    coded = stem.withColumns(
+        {
+            "source_vocabulary": F.when(F.col("kind") == "drug", F.lit("CIP13")),
+            "source_code": F.when(F.col("kind") == "drug", F.lit("1")),
+        }
+    )
+    return to_events(coded, stem.sparkSession.createDataFrame(rows, TARGETS), only_unattributable(evidence))
 
 
 def named(frame: DataFrame) -> DataFrame:
@@ -63,7 +79,7 @@ def test_one_person_from_several_sources(spark: SparkSession) -> None:
 
 
 def test_person_tables_have_the_columns_of_the_cdm(spark: SparkSession) -> None:
-    tables = to_person_tables(shaped(spark, EVIDENCE, SEVERAL), TODAY)
+    tables = to_person_tables(resolve(shaped(spark, EVIDENCE, SEVERAL), TODAY))
     names = {t.name for t in made_from(PERSONS)}
     assert names == {"person", "observation_period", "death"}
     assert {t: tuple(frame.columns) for t, frame in tables.items()} == {t: load_omop(t).names for t in names}
@@ -100,8 +116,9 @@ def test_person_tables_have_the_columns_of_the_cdm(spark: SparkSession) -> None:
 
 def test_order_of_deliveries_plays_no_part(spark: SparkSession) -> None:
     evidence = shaped(spark, EVIDENCE, SEVERAL)
-    one = to_person_tables(evidence, TODAY)
-    other = to_person_tables(evidence.orderBy(F.desc("_period"), F.desc("_source")).repartition(3, "rank"), TODAY)
+    one = to_person_tables(resolve(evidence, TODAY))
+    ordered = evidence.orderBy(F.desc("_period"), F.desc("_source")).repartition(3, "rank")
+    other = to_person_tables(resolve(ordered, TODAY))
     for name in one:
         assert shown(one[name], one[name].columns) == shown(other[name], one[name].columns)
 
@@ -146,7 +163,7 @@ def test_dates_come_from_the_delivery_s_own_events(spark: SparkSession) -> None:
     )
     shared = evidence.withColumn("shared", F.col("_period") == "2024-02").withColumn("year_of_birth", F.lit(1950))
     check(
-        to_losses(stem, shared, shared, TODAY),
+        to_losses(events(stem, shared), shared, shared, TODAY),
         """
         _source | _period | kind  | reason         | rows
         --------+---------+-------+----------------+-----
@@ -230,10 +247,10 @@ def test_a_death_that_cannot_be_costs_the_date_and_neither_the_person_nor_anothe
         two births   |            |
         """,
     )
-    assert to_person_tables(evidence, TODAY)["death"].count() == 3
+    assert to_person_tables(resolved)["death"].count() == 3
     stem = shaped(spark, STEM, "person_key | _source | _period | kind\n-----------+---------+---------+-----")
     check(
-        to_losses(stem, evidence, evidence, TODAY),
+        to_losses(events(stem, evidence), evidence, evidence, TODAY),
         """
         _source | _period | kind  | reason            | rows
         --------+---------+-------+-------------------+-----
@@ -279,7 +296,7 @@ def test_a_value_that_cannot_be_costs_the_value_and_is_counted(spark: SparkSessi
         """,
     )
     check(
-        to_losses(stem, evidence, evidence, TODAY),
+        to_losses(events(stem, evidence), evidence, evidence, TODAY),
         """
         _source | _period | kind      | reason                  | rows
         --------+---------+-----------+-------------------------+-----

@@ -17,7 +17,7 @@ import pytest
 from jobs.quality import counters
 from jobs.quality.rules import all_rules
 from schemas.loader import source_names
-from tests.spark.tables import source
+from tests.spark.tables import books, source
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -183,7 +183,7 @@ def built(given: Tables, until: date = TODAY) -> dict[str, DataFrame]:
 
     from jobs.harmonise import build
     from jobs.harmonise.concepts import to_lookup
-    from jobs.harmonise.evidence import only_unattributable, with_dates
+    from jobs.harmonise.evidence import only_unattributable, resolve, with_dates
     from jobs.harmonise.omop import Database
     from jobs.harmonise.vocabulary import to_vocabulary
     from jobs.sources.harmonisable import to_harmonisable
@@ -195,9 +195,9 @@ def built(given: Tables, until: date = TODAY) -> dict[str, DataFrame]:
     evidence = with_dates(evidence, stem).cache()
     frames = to_vocabulary(spark)
     frames |= build.to_database_tables(Database(frames["vocabulary"], tuple(given), until))
-    frames |= build.to_person_tables(evidence, until)
+    frames |= build.to_person_tables(resolve(evidence, until).cache())
     lookup = to_lookup(frames["source_to_concept_map"], frames["concept"])
-    frames |= build.to_event_tables(stem, lookup, only_unattributable(evidence))
+    frames |= build.to_event_tables(build.to_events(stem, lookup, only_unattributable(evidence)).cache())
     return {f"omop/{name}": frame.cache() for name, frame in frames.items()}
 
 
@@ -243,11 +243,8 @@ def test_without_a_bound_one_bad_value_would_block_the_release_of_all_sources(
 
 
 def test_the_filters_that_guarantee_a_rule_are_there_and_are_counted(given: Tables) -> None:
-    from jobs.sources.filters import read_books
-    from jobs.sources.harmonisable import to_harmonisable
-
-    counts = [count for name, tables in given.items() for count in to_harmonisable(name, tables).counts]
-    left_out = {f"{book['table']}:{name}" for book in read_books(counts) for name in book["left_out"]}
+    of_all = [book for source, tables in given.items() for book in books(source, tables)]
+    left_out = {f"{book['table']}:{name}" for book in of_all for name in book["left_out"]}
     named = {
         token
         for rules in all_rules().values()

@@ -256,6 +256,10 @@ def test_a_key_is_looked_for_in_the_rows_that_stay(spark: SparkSession, table: D
     seen = {"_rows": 7, "d/code+k": 4, "d/k": 5}
     assert counters.counts(unique, seen, written) == {"T-1": (2, 4), "T-2": (4, 5)}
     assert counters.counts(unique, seen, written, beside=stay) == {"T-1": (3, 4), "T-2": (5, 5)}
+    others = [rule("T-3", kind="unique", columns=["code"]), rule("T-4", kind="not_null", column="k")]
+    repeated = counters.all_duplicates([(unique, written, stay), (others, stay, None)])
+    assert repeated == {"T-1": 3, "T-2": 5, "T-3": 2}
+    assert counters.counts(unique, seen, written, repeated=repeated) == {"T-1": (3, 4), "T-2": (5, 5)}
     alone = written.dropna(subset=["k", "code"]).dropDuplicates(["k", "code"])
     for beside, met in ((None, 0), (stay, 1), (stay.where(F.lit(False)), 0)):
         found = counters.counts(unique[:1], seen, alone, beside=beside, key=("code", "k"))
@@ -267,6 +271,8 @@ def test_hashes_that_collide_are_rechecked_exactly(table: DataFrame, monkeypatch
     from pyspark.sql import functions as F
 
     monkeypatch.setattr(F, "xxhash64", lambda *names: F.lit(1))
+    asked = [rule("T-1", kind="unique", columns=["k"]), rule("T-2", kind="unique", columns=["k", "ends"])]
+    assert counters.all_duplicates([(asked, counters.only_kept(table), None)]) == {"T-1": 4, "T-2": 0}
     assert counters.duplicates(counters.only_kept(table), ["k"]) == 4
     assert counters.duplicates(counters.only_kept(table), ["k", "ends"]) == 0
     assert counters.duplicates(counters.only_kept(table), ["k", "ends"], table.where("ends = '2024-03-09'")) == 0

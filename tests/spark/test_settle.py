@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import reduce
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.harmonise.settle import Settled, settle, to_words
+from jobs.harmonise.settle import Settled, act_columns, settle, to_all_acts, to_words
 from jobs.harmonise.stem import LEFT_OUT, PERIOD
+from jobs.lake.staged import StagedTable
 from schemas.loader import Table, spark_type
 from tests.spark.tables import check, table
 from tests.unit.typing_kit import DETAILS, TEXT, column
@@ -44,7 +47,12 @@ def published(spark: SparkSession, contract: Table, text: str) -> DataFrame:
 
 def settled(spark: SparkSession, lines: str, details: str = "ORD | NUM") -> dict[str, Settled]:
     tables = {"line": published(spark, LINES, lines), "detail": published(spark, DETAILS, details)}
-    return settle(tables | {"other": published(spark, OTHERS, "CODE\nA")}, CONTRACTS)
+    return all_settled(tables | {"other": published(spark, OTHERS, "CODE\nA")})
+
+
+def all_settled(tables: Mapping[str, DataFrame]) -> dict[str, Settled]:
+    contracts = {name: CONTRACTS[name] for name in tables}
+    return settle(tables, contracts, to_all_acts(tables, contracts))
 
 
 def left_out(one: Settled) -> dict[str, int]:
@@ -114,6 +122,26 @@ def test_a_table_that_nothing_settles_is_left_as_it_is(spark: SparkSession) -> N
     check(other.stay, "CODE\nA")
 
 
+def test_acts_are_of_the_columns_that_they_are_written_with(spark: SparkSession) -> None:
+    acts = to_all_acts({"line": published(spark, LINES, ACTS)}, CONTRACTS)
+    assert dict(acts["line"].dtypes) == act_columns(LINES)
+    assert acts["line"].count() == 8  # of the four acts that have a line of negative quantity
+
+
+def test_acts_are_counted_when_they_are_written_also_when_there_is_none(spark: SparkSession, tmp_path: Path) -> None:
+    for number, (lines, rows) in enumerate(((ACTS, 8), (ACTS.replace("| -", "| "), 0))):
+        acts = to_all_acts({"line": published(spark, LINES, lines)}, CONTRACTS)["line"]
+        staged = StagedTable(tmp_path / str(number), act_columns(LINES))
+        assert staged.write(acts) == rows == staged.read(spark).count()
+
+
+def test_without_an_act_lines_and_details_are_left_as_they_are(spark: SparkSession) -> None:
+    """A source whose lines cancel nothing has no acts: no table is looked through for them."""
+    tables = {"line": published(spark, LINES, ACTS), "detail": published(spark, DETAILS, "ORD | NUM\n1   | 1")}
+    both = settle(tables, CONTRACTS, {})
+    assert {t: (one.stay is tables[t], one.left_out) for t, one in both.items()} == dict.fromkeys(tables, (True, None))
+
+
 def test_where_no_line_cancels_nothing_is_summed(spark: SparkSession) -> None:
     lines = """
     ORD | WHO | QTY     | EUR
@@ -140,7 +168,7 @@ def test_several_lines_leave_the_last_positive_one_whatever_comes_after_it(spark
     """
     tables = {"line": published(spark, LINES, lines)}
     for order in (F.col("_row"), F.col("_row").desc()):
-        one = settle({"line": tables["line"].orderBy(order)}, {"line": LINES})["line"]
+        one = all_settled({"line": tables["line"].orderBy(order)})["line"]
         check(
             one.stay,
             """
@@ -159,7 +187,7 @@ def test_months_are_settled_apart(spark: SparkSession) -> None:
     3   | ABC | 2   | 50.00  | 2    | 2024-02
     """
     tables = {"line": published(spark, LINES, lines)}
-    whole = settle(tables, {"line": LINES})["line"]
+    whole = all_settled(tables)["line"]
     check(
         whole.stay,
         """
@@ -169,8 +197,7 @@ def test_months_are_settled_apart(spark: SparkSession) -> None:
         """,
     )
     by_month = [
-        settle({"line": tables["line"].where(F.col(PERIOD) == m)}, {"line": LINES})["line"].stay
-        for m in ("2024-02", "2024-01")
+        all_settled({"line": tables["line"].where(F.col(PERIOD) == m)})["line"].stay for m in ("2024-02", "2024-01")
     ]
     together = reduce(DataFrame.unionByName, by_month)
     assert sorted(together.collect()) == sorted(whole.stay.collect())

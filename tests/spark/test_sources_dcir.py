@@ -10,9 +10,8 @@ from pyspark.sql import functions as F
 
 from jobs.harmonise.stem import EVIDENCE, STEM
 from jobs.sources.dcir.filters import KEY
-from jobs.sources.filters import read_books
 from jobs.sources.harmonisable import to_harmonisable
-from tests.spark.tables import check, check_books, shown, source
+from tests.spark.tables import books, check, check_books, shown, source
 
 PERSONS = """
 BEN_NIR_PSA | BEN_RNG_GEM | BEN_IDT_ANO | BEN_CDI_NIR | BEN_NAI_ANN | BEN_NAI_MOI | BEN_SEX_COD | BEN_DCD_DTE | BEN_DCD_AME | BEN_DTE_MAJ | _period
@@ -121,7 +120,7 @@ def named(frame: DataFrame) -> DataFrame:
 
 def test_rows_that_stay_and_rows_left_out_by_reason_are_all_rows(tables: dict[str, DataFrame]) -> None:
     check_books(
-        read_books(to_harmonisable("dcir", tables).counts),
+        books("dcir", tables),
         """
         table         | period  | rows | stay | left out
         --------------+---------+------+------+---------

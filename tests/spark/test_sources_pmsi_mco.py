@@ -9,9 +9,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.harmonise.stem import STEM
-from jobs.sources.filters import read_books
 from jobs.sources.harmonisable import to_harmonisable
-from tests.spark.tables import check, check_books, shown, source
+from tests.spark.tables import books, check, check_books, shown, source
 
 STAYS = """
 ETA_NUM   | RSA_NUM | GRG_GHM | SEJ_TYP | SEJ_NBJ | DGN_PAL | DGN_REL | AGE_ANN | AGE_JOU | COD_SEX | SOR_MOD | SOR_ANN | _period
@@ -89,7 +88,7 @@ def named(frame: DataFrame) -> DataFrame:
 def test_rows_that_stay_and_rows_left_out_by_reason_are_all_rows(tables: dict[str, DataFrame]) -> None:
     """The list of duplicated hospitals holds for 2005-2017: the same number sends good stays today."""
     check_books(
-        read_books(to_harmonisable("pmsi_mco", tables).counts),
+        books("pmsi_mco", tables),
         """
         table             | period  | rows | stay | left out
         ------------------+---------+------+------+---------

@@ -9,9 +9,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.harmonise.stem import STEM
-from jobs.sources.filters import read_books
 from jobs.sources.harmonisable import to_harmonisable
-from tests.spark.tables import check, check_books, shown, source
+from tests.spark.tables import books, check, check_books, shown, source
 
 PATIENTS = """
 practice_id | patient_local_id | patient_pseudonym | identity_status | birth_date | sex | deceased_date | opposition | _period
@@ -77,7 +76,7 @@ def named(frame: DataFrame) -> DataFrame:
 def test_rows_that_stay_and_rows_left_out_by_reason_are_all_rows(tables: dict[str, DataFrame]) -> None:
     """The encounter that practice A sends again in February stays in January, with its problem."""
     check_books(
-        read_books(to_harmonisable("ville", tables).counts),
+        books("ville", tables),
         """
         table              | period  | rows | stay | left out
         -------------------+---------+------+------+---------

@@ -57,7 +57,7 @@ def test_exactly_the_files_of_the_slice_go(root: Path) -> None:
     assert names(root) == {"c", "d"}
     assert measure(root) == (6, 2 * len(b"PARE and more"))
     assert [said.get("names") for _, said in history(root)] == [["d"], ["c"], ["a", "b"]]
-    assert {Path(f.path).name for f in commits._files(DeltaTable(root, version=1))} == {"a", "b", "c"}
+    assert {Path(f.path).name for f in live_files(root, version=1)} == {"a", "b", "c"}
 
 
 def test_a_commit_of_nothing_is_a_commit(root: Path) -> None:

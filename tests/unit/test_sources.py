@@ -136,15 +136,11 @@ def test_a_source_without_a_contract_is_unknown() -> None:
         protocol.load_source_module("nowhere")
 
 
-def count(name: str | None, published: int = 0, filtered: int = 0) -> dict[str, object]:
-    return {"table": "ville/problem", "_period": "2024-01", "filter": name, "published": published} | {
-        "filtered": filtered
-    }
+PROBLEMS = ("ville/problem", "2024-01")
 
 
 def test_the_books_of_the_filters_balance() -> None:
-    counted = [count(None, published=10), count(None, filtered=7), count("no_code", filtered=3)]
-    assert to_books(counted) == [
+    assert to_books({PROBLEMS: 10}, [(*PROBLEMS, None, 7), (*PROBLEMS, "no_code", 3)]) == [
         {"table": "ville/problem", "period": "2024-01", "rows": 10, "stay": 7, "left_out": {"no_code": 3}}
     ]
 
@@ -152,4 +148,9 @@ def test_the_books_of_the_filters_balance() -> None:
 @pytest.mark.parametrize("seen", [6, 8])
 def test_a_join_that_loses_rows_or_doubles_them_stops_the_build(seen: int) -> None:
     with pytest.raises(UnexpectedState, match=r"ville/problem, 2024-01: 10 rows are published, but .* saw"):
-        to_books([count(None, published=10), count(None, filtered=seen), count("no_code", filtered=3)])
+        to_books({PROBLEMS: 10}, [(*PROBLEMS, None, seen), (*PROBLEMS, "no_code", 3)])
+
+
+def test_rows_that_are_not_published_stop_the_build() -> None:
+    with pytest.raises(UnexpectedState, match="0 rows are published"):
+        to_books({}, [(*PROBLEMS, None, 1)])
