@@ -3,7 +3,8 @@
 One kind is one definition. Its arguments are checked when the rule is loaded, its sentence is what the report shows
 (a claim about a good row, never written beside the rule), ``counted`` says which rows are the denominator, and
 ``standard`` names the Great Expectations class that states the same thing on a table. The predicate itself is in
-``jobs/quality/counters.py``. A missing value never violates a rule: only ``not_null`` asks for presence.
+``jobs/quality/counters.py``, and for the rows of a delivery in ``jobs/quality/counting.py``. A missing value never
+violates a rule: only ``not_null`` asks for presence.
 """
 
 from __future__ import annotations

@@ -82,10 +82,11 @@ def read_token(path: Path) -> str:
     return token
 
 
-def read_private_key(path: Path) -> rsa.RSAPrivateKey:
-    """An RSA private key (PKCS8 PEM). Raises ``KeyRefused``: key_missing, key_mode, key_form, key_length."""
+def read_private_key(path: Path, *, primes: bool = True) -> rsa.RSAPrivateKey:
+    """An RSA private key (PKCS8 PEM). ``primes``: whether its numbers are tested, which takes a tenth of a second; who
+    compares its check value need not. Raises ``KeyRefused``: key_missing, key_mode, key_form, key_length."""
     try:
-        key = serialization.load_pem_private_key(_read(path), password=None)
+        key = serialization.load_pem_private_key(_read(path), password=None, unsafe_skip_rsa_key_validation=not primes)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise _refuse(path, "key_form", "is not an RSA private key in PEM form.") from None
     if not isinstance(key, rsa.RSAPrivateKey):

@@ -30,6 +30,8 @@ ROW_GROUP_BYTES = 32 * 2**20
 ENCRYPTED = b"PARE"
 LANDED = ".parquet"
 """What the name of a landing or quarantine file adds to that of the contributor's file."""
+NOTED_NAME = "noted.parquet"
+"""In a delivery's landing: the rows of all tables that only others tell against (``jobs.rows.noted``)."""
 PART_ROWS = 2**20
 """Rows of a landed file at most: the files of a large table are worked on side by side."""
 MALFORMED, REFUSED = "malformed-", "refused-"

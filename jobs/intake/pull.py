@@ -22,13 +22,23 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jobs.delivery import DeliveryId
 from jobs.errors import ConflictError, ContractRefused, HubError, Incomplete, KeyRefused, UnexpectedState
 from jobs.intake.connectors import Connector, connect, is_safe_name
-from jobs.intake.landing import Apart, Landed, Wrap, malformed_name, refused_name, sealed_to
+from jobs.intake.landing import (
+    LANDING,
+    NOTED_NAME,
+    Apart,
+    EncryptedParquet,
+    Landed,
+    Wrap,
+    malformed_name,
+    refused_name,
+    sealed_to,
+)
 from jobs.intake.lines import Place
 from jobs.intake.manifest import FileEntry, Manifest, read_manifest, require_complete
 from jobs.intake.readers.csv import MALFORMED, CsvFile
 from jobs.intake.seal import seal
 from jobs.keys import read_public_key
-from jobs.rows.doubts import Doubts
+from jobs.rows.noted import NOTED, Seen
 from jobs.rows.typed import Typed, reader_of, refused_schema, typed_schema, typing_of
 from schemas.loader import load_source, load_table, load_tables
 
@@ -60,8 +70,10 @@ class PullReport:
     stage1_key: str
     reader: str
     """Check value of what made the types (``jobs.rows.typed.reader_of``)."""
-    doubts: dict[str, list[str]]
-    """Tables that may hold copies or orphans (``jobs.rows.doubts``)."""
+    unknown: tuple[str, ...]
+    """Tables of which the stage has to find what does not go on (``jobs.rows.noted``)."""
+    ended: dict[str, list[tuple[str, str, str | None, int]]]
+    """Of the others, how many rows of a file do not go on, by state and reason."""
     files: tuple[FileReport, ...]
 
     @property
@@ -84,7 +96,7 @@ class _Doors:
     apart: Path
     to_landing: Wrap
     to_quarantine: Wrap
-    doubts: Doubts
+    seen: Seen
 
 
 def pull(
@@ -119,11 +131,16 @@ def pull(
             raise _other_stage1_key(delivery)
         _refuse_known(delivery, manifest, known)
         with _replacing(delivery, landing, quarantine) as (rows, apart):
-            doubts = Doubts(load_tables(delivery.source))
-            doors = _Doors(delivery, connector, rows, apart, sealed_to(keys[0]), sealed_to(keys[1]), doubts)
+            seen = Seen(load_tables(delivery.source))
+            doors = _Doors(delivery, connector, rows, apart, sealed_to(keys[0]), sealed_to(keys[1]), seen)
             files = tuple(_receive(entry, doors, progress) for entry in manifest.files)
+            noted, books = seen.ended()
+            if noted.num_rows:
+                with EncryptedParquet(rows / NOTED_NAME, NOTED, doors.to_landing, LANDING) as kept:
+                    kept.write(noted)
         reader = reader_of(load_source(delivery.source).csv, load_tables(delivery.source).values())
-        return PullReport(delivery, sha256, manifest.stage1_key, reader, doubts.kinds(), files)
+        ended = {table: [(*end, n) for end, n in of.items()] for table, of in books.items()}
+        return PullReport(delivery, sha256, manifest.stage1_key, reader, tuple(seen.unknown), ended, files)
     except ContractRefused as refusal:
         damaged = _keep_sealed(connector, delivery, manifest, quarantine, keys[1])
         if not damaged or refusal.reason == "checksum_mismatch":
@@ -151,7 +168,7 @@ def _receive(entry: FileEntry, doors: _Doors, progress: Progress | None) -> File
             good.write(block.rows)
             bad.write(block.refused)
             refused.update(block.reasons)
-            doors.doubts.see(entry.table, block.rows)
+            doors.seen.see(entry.table, entry.name, block.rows)
         _compare(entry, file, place)
     lines = file.records - file.rows
     return FileReport(entry.table, entry.name, file.rows, lines, file.malformed, dict(refused), file.size, file.sha256)

@@ -9,8 +9,10 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.intake.landing import LANDED, landed_name, landed_of
+from jobs.intake.landing import LANDED, NOTED_NAME, landed_name, landed_of
 from jobs.lake.tables import read_files
+from jobs.rows.apart import APART
+from jobs.rows.noted import TABLE
 from jobs.rows.typed import REASON, ROW, hashed
 from jobs.tasks import landed
 from jobs.tasks.landed import NOTES, REPORT, Report, Work
@@ -27,6 +29,20 @@ def read_landed(spark: SparkSession, folder: Path, table: Table) -> DataFrame:
     name = F.col("_metadata.file_name")
     file = F.substring(name, F.lit(1), F.length(name) - len(landed_name("")))
     return read_files(spark, folder / table.table, columns).select("*", file.alias("_file"))
+
+
+def noted_path(folder: Path) -> str | None:
+    """Where in a delivery's landing the pull noted rows that others tell not to go on; None when there are none."""
+    path = folder / NOTED_NAME
+    return str(path) if path.exists() else None
+
+
+def read_noted(spark: SparkSession, folder: Path, table: str) -> DataFrame:
+    """What the pull noted of a table, ``rows.apart.APART``."""
+    path = noted_path(folder)
+    if path is None:
+        return spark.createDataFrame([], ", ".join(f"{name} {kind}" for name, kind in APART.items()))
+    return read_files(spark, path, {TABLE: "string"} | APART).where(F.col(TABLE) == table).drop(TABLE)
 
 
 def landed_type(column: Column) -> str:

@@ -1,40 +1,36 @@
 """The rows of a table that do not go on to the lake: what each says alone, and what only others know of it.
 
-They are found on key columns, before anything is written, and are few. Each is one row by its place, (``_file``,
-``_row``).
+They are found on hashes, before anything is written, and are few. Each is one row by its place, (``_file``, ``_row``).
+This is how Spark finds them, of tables of any size; of small ones the pull does (``jobs.rows.noted``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from functools import reduce
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.rows.books import DUPLICATE, QUARANTINED, STATUS
-from jobs.rows.doubts import COPIES, ORPHANS
+from jobs.rows.noted import CONFLICT, ORPHAN
 from jobs.rows.typed import CONTENT, KEY, PARENT
 from schemas.loader import Table
 
 PLACE = ("_file", "_row")
-CONFLICT, ORPHAN = "conflict", "orphan"
 APART = {"_file": "string", "_row": "bigint", STATUS: "string", "_reason": "string", "_said": "string"}
 """What is kept of such a row, with Spark's types. ``_said``: the rule of the contract that it breaks by itself."""
 
 
-def to_apart(
-    landed: DataFrame, table: Table, parents: DataFrame | None = None, kinds: Collection[str] = (COPIES, ORPHANS)
-) -> DataFrame:
+def to_apart(landed: DataFrame, table: Table, parents: DataFrame | None = None) -> DataFrame:
     """One row per landed row that does not go on, ``APART``: ``duplicate``, or ``quarantined`` with its reason.
 
     ``landed``: place, hashes and ``_reason`` of each row, and the columns of its key. ``parents``: ``_key`` of the
-    parent table's rows that go on, where it has one. ``kinds``: what is looked for (``rows.doubts``).
+    parent table's rows that go on, where it has one.
     """
     found = [landed.where(F.col("_reason").isNotNull()).select(*PLACE, F.col("_reason").alias("_said"))]
-    if table.key and COPIES in kinds:
+    if table.key:
         found.append(to_copies(landed, table))
-    if parents is not None and ORPHANS in kinds:
+    if parents is not None:
         found.append(to_orphans(landed, parents))
     nothing = F.lit(None).cast("string")
     columns = ("_said", "_copy", "_orphan")

@@ -44,11 +44,6 @@ def books_of(files: Iterable[Mapping[str, Any]], ended: Mapping[Ended, int]) -> 
     return books
 
 
-def refused_of(files: Iterable[Mapping[str, Any]]) -> dict[Ended, int]:
-    """How the rows ended that break the contract. ``files``: as received, with ``file`` and ``refused``."""
-    return {(f["file"], QUARANTINED, reason): rows for f in files for reason, rows in f["refused"].items()}
-
-
 def whole_book(table: str, file: str, rows: int, where: str) -> Book:
     """The book of a file whose rows all went to one place: ``DUPLICATE``, or the quarantine for a reason."""
     received = {"table": table, "file": file, "rows": rows, "malformed": 0}

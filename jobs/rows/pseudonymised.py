@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.rows.hashes import mixed
+from jobs.rows.noted import FILE
 from jobs.rows.texts import array, flat, numbers
 from jobs.rows.typed import CONTENT, ROW
 from schemas.loader import Table
 
-FILE = "_file"
 _BYTES = 32
 _DOMAIN, _SUMS = b"hub/p2/v1\0", b"hub/sum/v1"
 

@@ -174,7 +174,7 @@ def receive(hub: Hub, delivery: DeliveryId, *, again: bool = False, progress: Pr
         }
         for f in report.files
     ]
-    detail = {"files": files, "reader": report.reader, "doubts": report.doubts}
+    detail = {"files": files, "reader": report.reader, "unknown": report.unknown, "ended": report.ended}
     db.record_event(hub.engine, delivery, "pulled", run=hub.run, detail=detail)
     return _answer(delivery, "pulled", "stage") | {"rows_in": report.rows}
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Sequence
 from functools import reduce
 from operator import xor
 from pathlib import Path
@@ -21,16 +20,15 @@ from jobs.errors import NotReady
 from jobs.hub import Hub, Progress
 from jobs.lake import tables as lake
 from jobs.lake.commits import WrittenFile, live_files
-from jobs.lake.sealed import found_folder, landed_files, read_landed, write_landed
+from jobs.lake.sealed import found_folder, landed_files, noted_path, read_landed, read_noted, write_landed
 from jobs.lake.staged import StagedTable
 from jobs.lake.waiting import WaitingTable
 from jobs.quality import counters
 from jobs.quality.counting import of_rows
 from jobs.quality.denominators import ROWS
-from jobs.quality.rule import Rule
 from jobs.quality.rules import load_rules
 from jobs.rows.apart import PLACE, only_going, to_apart, to_notes
-from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, STATUS, Book, Ended, books_of, refused_of, totals_of
+from jobs.rows.books import DUPLICATE, KEPT, QUARANTINED, STATUS, Book, Ended, books_of, totals_of
 from jobs.rows.counted import CONTENT, content_of
 from jobs.rows.typed import reader_of
 from jobs.spark.session import safely
@@ -41,15 +39,18 @@ from schemas.loader import Table, in_levels, load, load_source, load_table, load
 Record = dict[str, Any]
 
 
-class Staged(NamedTuple):
-    """One staged table."""
+class Written(NamedTuple):
+    """One table that was written."""
 
-    name: str
+    table: Table
     books: list[Book]
-    counts: counters.Counts
-    """Of its rules."""
-    content: str
-    """What its commit will say of its rows."""
+    reports: list[Report]
+    """What its tasks said."""
+
+    @property
+    def content(self) -> str:
+        """What its commit will say of its rows."""
+        return content_of(totals_of(self.books)[KEPT], {CONTENT: reduce(xor, (r.content for r in self.reports), 0)})
 
 
 def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> dict[str, Any]:
@@ -64,21 +65,26 @@ def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> d
     tables = load_tables(delivery.source)
     lake.remove_staged(hub.settings.lake, Subject(delivery))
     for level in in_levels(tables):
-        doubtful = [table for table in level if table.table in pulled["doubts"]]
-        lake.at_once(lambda table: _set_apart(hub, delivery, table, pulled), doubtful)
+        unknown = [table for table in level if table.table in pulled["unknown"]]
+        lake.at_once(lambda table: _set_apart(hub, delivery, table, pulled), unknown)
 
-    def of_table(table: Table) -> Staged:
+    def write(table: Table) -> Written:
         if progress:
             progress(f"{delivery.source}/{table.table}")
         with safely(f"stage of {delivery.source}/{table.table}"):
-            return _stage_table(hub, delivery, writer, table, pulled)
+            return _write_table(hub, delivery, writer, table, pulled)
 
-    staged = lake.at_once(of_table, tables.values())
-    for one in staged:
-        db.set_counts(hub.engine, delivery, one.name, one.counts)
-    books = [book for one in staged for book in one.books]
+    def count(written: Written) -> counters.Counts:
+        with safely(f"counts of {delivery.source}/{written.table.table}"):
+            return _counts(hub, delivery, writer, written)
+
+    written = lake.at_once(write, tables.values())
+    names = [f"{delivery.source}/{one.table.table}" for one in written]
+    for name, counts in zip(names, lake.at_once(count, written), strict=True):
+        db.set_counts(hub.engine, delivery, name, counts)
+    books = [book for one in written for book in one.books]
     db.set_books(hub.engine, delivery, books)
-    content = {one.name: one.content for one in staged}
+    content = {name: one.content for name, one in zip(names, written, strict=True)}
     db.record_event(hub.engine, delivery, "staged", run=hub.run, detail={"content": content, "writer": writer})
     totals = totals_of(books)
     return {
@@ -92,8 +98,8 @@ def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> d
 
 
 def last_pulled(hub: Hub, delivery: DeliveryId) -> Record:
-    """What the last pull left: ``files`` (table, file, rows, malformed and its reasons, refused by reason), and
-    ``doubts``, the tables that may hold copies or orphans. Raises ``NotReady``."""
+    """What the last pull left: ``files`` (table, file, rows, malformed and its reasons, refused by reason); how the
+    rows ``ended`` that do not go on, by table; and the tables of which this is ``unknown``. Raises ``NotReady``."""
     return _last(hub, delivery, "pulled")
 
 
@@ -136,12 +142,7 @@ def staged_rows(hub: Hub, delivery: DeliveryId, table: Table) -> DataFrame | Non
     made = waiting(hub.settings.lake, delivery, last_staged(hub, delivery)["writer"], table)
     if not made.is_whole:
         return None
-    apart = StagedTable.apart(hub.settings.lake, delivery, table.table)
-    if apart.place.is_dir():
-        ended = apart.read(hub.spark).drop("_said")
-    else:
-        refused = _landed(hub, delivery, table).where(F.col("_reason").isNotNull())
-        ended = refused.select(*PLACE, "_reason").withColumn(STATUS, F.lit(QUARANTINED))
+    ended = _apart(hub, delivery, table, last_pulled(hub, delivery)).drop("_said")
     rows = made.read(hub.spark).withColumns({STATUS: F.lit(KEPT), "_reason": F.lit(None).cast("string")})
     return rows.unionByName(ended, allowMissingColumns=True)
 
@@ -167,40 +168,58 @@ def _last(hub: Hub, delivery: DeliveryId, state: str) -> dict[str, Any]:
     raise not_ready(delivery, known["state"], f"was not {state} yet")
 
 
-def _stage_table(hub: Hub, delivery: DeliveryId, writer: str, table: Table, pulled: Record) -> Staged:
-    """Stages one table: its books, the counts of its rules, and what its commit will say of its rows."""
-    name, made = f"{delivery.source}/{table.table}", waiting(hub.settings.lake, delivery, writer, table)
-    rules, received = load_rules(name), [f for f in pulled["files"] if f["table"] == table.table]
-    ended, notes = refused_of(received), None
-    if table.table in pulled["doubts"]:
-        apart = StagedTable.apart(hub.settings.lake, delivery, table.table).read(hub.spark)
+def _write_table(hub: Hub, delivery: DeliveryId, writer: str, table: Table, pulled: Record) -> Written:
+    """Writes the rows of one table that go on; its books."""
+    received, notes = [f for f in pulled["files"] if f["table"] == table.table], None
+    if table.table in pulled["unknown"]:
+        apart = _apart(hub, delivery, table, pulled)
         ended, notes = _ended(apart), to_notes(apart)
-    reports = _write(hub, delivery, table, made, rules, notes)
-    books, counted = books_of(received, ended), Counter[str]()
-    totals = totals_of(books)
-    shares = {state: (totals[state], totals["rows_in"]) for state in (QUARANTINED, DUPLICATE)}
-    for report in reports:
+    else:
+        ended = {(file, state, reason): rows for file, state, reason, rows in pulled["ended"][table.table]}
+    return Written(table, books_of(received, ended), _write(hub, delivery, writer, table, notes))
+
+
+def _counts(hub: Hub, delivery: DeliveryId, writer: str, written: Written) -> counters.Counts:
+    """The counts of a table's rules: what its tasks counted, and what only other tables tell."""
+    table, totals, counted = written.table, totals_of(written.books), Counter[str]()
+    rules = load_rules(f"{delivery.source}/{table.table}")
+    for report in written.reports:
         counted.update(report.counts)
-    staged = made.read(hub.spark)
+
+    def read(name: str) -> DataFrame:
+        return waiting(hub.settings.lake, delivery, writer, load(name)).read(hub.spark)
+
+    staged = read(f"{delivery.source}/{table.table}")
     if looking := [rule for rule in rules if rule.looks_into]:
-        counted.update(_looked_up(staged, looking, lambda other: _staged_as(hub, delivery, writer, other)))
+        told = counters.annotate(staged, looking, read).agg(*counters.counters(looking)).collect()[0].asDict()
+        counted.update({name: int(n) for name, n in told.items() if name != ROWS})
+    shares = {state: (totals[state], totals["rows_in"]) for state in (QUARANTINED, DUPLICATE)}
     beside = published_beside(hub, delivery, table, rules, staged)
-    counts = counters.counts(rules, counted, staged, shares, rows=totals[KEPT], beside=beside, key=table.key)
-    content = reduce(xor, (report.content for report in reports), 0)
-    return Staged(name, books, counts, content_of(totals[KEPT], {CONTENT: content}))
+    return counters.counts(rules, counted, staged, shares, rows=totals[KEPT], beside=beside, key=table.key)
 
 
 def _set_apart(hub: Hub, delivery: DeliveryId, table: Table, pulled: Record) -> None:
-    """Keeps the places of the rows of a table that do not go on."""
+    """Finds the rows of a table that do not go on, and keeps their places."""
     parents = None
     if table.parent:
         parent = load_table(delivery.source, table.parent.table)
-        rows, apart = _landed(hub, delivery, parent), StagedTable.apart(hub.settings.lake, delivery, parent.table)
-        doubtful = parent.table in pulled["doubts"]
-        parents = only_going(rows, apart.read(hub.spark)) if doubtful else rows.where(F.col("_reason").isNull())
+        parents = only_going(_landed(hub, delivery, parent), _apart(hub, delivery, parent, pulled))
     with safely(f"stage of {delivery.source}/{table.table}"):
-        found = to_apart(_landed(hub, delivery, table), table, parents, pulled["doubts"][table.table]).coalesce(1)
+        found = to_apart(_landed(hub, delivery, table), table, parents).coalesce(1)
         StagedTable.apart(hub.settings.lake, delivery, table.table).write(found)
+
+
+def _apart(hub: Hub, delivery: DeliveryId, table: Table, pulled: Record) -> DataFrame:
+    """The rows of a table that do not go on (``rows.apart.APART``): as this stage found them, or as the pull noted
+    those that others tell against, beside those that break the contract."""
+    if table.table in pulled["unknown"]:
+        return StagedTable.apart(hub.settings.lake, delivery, table.table).read(hub.spark)
+    noted = read_noted(hub.spark, delivery.under(hub.settings.landing), table.table)
+    said = _landed(hub, delivery, table).where(F.col("_reason").isNotNull()).select(*PLACE, "_reason")
+    refused = said.join(noted, list(PLACE), "left_anti").withColumns(
+        {STATUS: F.lit(QUARANTINED), "_said": F.col("_reason")}
+    )
+    return refused.unionByName(noted)
 
 
 def _ended(apart: DataFrame) -> dict[Ended, int]:
@@ -209,17 +228,17 @@ def _ended(apart: DataFrame) -> dict[Ended, int]:
     return {(g["_file"], g[STATUS], g["_reason"]): g["count"] for g in groups}
 
 
-def _write(
-    hub: Hub, delivery: DeliveryId, table: Table, made: WaitingTable, rules: Sequence[Rule], notes: DataFrame | None
-) -> list[Report]:
+def _write(hub: Hub, delivery: DeliveryId, writer: str, table: Table, notes: DataFrame | None) -> list[Report]:
     """Writes the rows that go on and seals those that are to be; what was sealed before goes."""
+    made = waiting(hub.settings.lake, delivery, writer, table)
     found = found_folder(delivery.under(hub.settings.quarantine), table)
     shutil.rmtree(found, ignore_errors=True)
     work = Work(
         table=table,
-        rules=tuple(of_rows(rules)),
+        rules=tuple(of_rows(load_rules(f"{delivery.source}/{table.table}"))),
         period=delivery.period,
         files=landed_files(delivery.under(hub.settings.landing), table),
+        noted=None if notes is not None else noted_path(delivery.under(hub.settings.landing)),
         target=str(made.folder),
         sealed=str(found),
         checks=hub.key_checks,
@@ -239,16 +258,6 @@ def _write(
     for path in {*found.glob("*")} - {found / r.sealed for r in reports if r.sealed}:
         path.unlink()  # of a task that was repeated
     return reports
-
-
-def _looked_up(staged: DataFrame, rules: Sequence[Rule], read: counters.Read) -> dict[str, int]:
-    """The counts of rules that look into another table."""
-    counted = counters.annotate(staged, rules, read).agg(*counters.counters(rules)).collect()[0].asDict()
-    return {name: int(n) for name, n in counted.items() if name != ROWS}
-
-
-def _staged_as(hub: Hub, delivery: DeliveryId, writer: str, name: str) -> DataFrame:
-    return waiting(hub.settings.lake, delivery, writer, load(name)).read(hub.spark)
 
 
 def _landed(hub: Hub, delivery: DeliveryId, table: Table) -> DataFrame:

@@ -55,7 +55,7 @@ def open_keyring(checks: Mapping[str, str]) -> Keyring:
         ring = Keyring(
             stage2=read_key(secret / "p2.key"),
             lake=read_key(secret / "lake.key"),
-            landing=read_private_key(secret / "landing.pem"),
+            landing=read_private_key(secret / "landing.pem", primes=False),
             quarantine=read_public_key(public / "quarantine.pub.pem"),
         )
     except KeyRefused as refused:

@@ -25,7 +25,9 @@ from jobs.errors import HubError, ServerUnavailable, UnexpectedState
 from jobs.intake.landing import Apart, EncryptedParquet, open_encrypted
 from jobs.quality.counting import counting_of
 from jobs.quality.rule import Rule
-from jobs.rows.pseudonymised import FILE, content_sum, pseudonymised
+from jobs.rows.books import DUPLICATE
+from jobs.rows.noted import FILE, SAID, TABLE
+from jobs.rows.pseudonymised import content_sum, pseudonymised
 from jobs.rows.texts import Mask, flat, numbers, present
 from jobs.rows.typed import CONTENT, REASON, ROW, typed_schema
 from jobs.tasks.code import code
@@ -49,6 +51,8 @@ class Work:
     period: str
     files: tuple[tuple[str, str], ...]
     """Path of each landed file, and the name of the contributor's file whose rows it holds."""
+    noted: str | None
+    """Path of the rows that the pull found that others tell not to go on (``rows.noted``); None: the notes say them."""
     target: str
     """Folder of what is written."""
     sealed: str
@@ -77,23 +81,33 @@ class Report:
     """Of each column that the log may say it of: least, greatest, how many are missing."""
 
 
-def write_landed(work: Work, notes: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def write_landed(work: Work, told: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Does the work on the files that the notes name. What goes wrong is said without a value that it went wrong on."""
     try:
-        if not (batches := list(notes)):
+        if not (batches := list(told)):
             return
         if work.code != code():
             raise ServerUnavailable("HUB_CODE_OTHER")
-        told = pa.Table.from_batches(batches)
+        files = pa.Table.from_batches(batches)
         keys = open_keyring(work.checks)
-        for number in sorted(set(told["file"].to_pylist())):
-            of = told.filter(pc.equal(told["file"], number))
-            report = _write(work, keys, number, of.filter(pc.is_valid(of["row"])))
+        for number in sorted(set(files["file"].to_pylist())):
+            of = files.filter(pc.equal(files["file"], number))
+            notes = _noted_by_pull(work, keys, number) if work.noted else of.filter(pc.is_valid(of["row"]))
+            report = _write(work, keys, number, notes)
             yield pa.RecordBatch.from_pylist([{"report": json.dumps(vars(report))}])
     except HubError as error:
         raise type(error)(f"{work.table.table}: {error.args[0]}") from None
     except Exception as error:
         raise UnexpectedState(f"{work.table.table}: a landed file could not be written ({_where(error)}).") from None
+
+
+def _noted_by_pull(work: Work, keys: Keyring, number: int) -> pa.Table:
+    """``row, reason`` of the rows of a file that are not to be written."""
+    noted = open_encrypted(Path(str(work.noted)), keys.open_landed).read()
+    of = noted.filter(pc.and_(pc.equal(noted[TABLE], work.table.table), pc.equal(noted[FILE], work.files[number][1])))
+    # one that breaks the contract and repeats another row is counted as that: the stewards' list is to know
+    reason = pc.if_else(pc.is_valid(of[SAID]), DUPLICATE, of[REASON])
+    return pa.table({"row": of[ROW], "reason": reason})
 
 
 def _where(error: BaseException) -> str:

@@ -183,7 +183,7 @@ class TestTask:
 
     def said(self, settings: Settings) -> str:
         keys.generate(settings.keys)
-        work = Work(load_table("dcir", "er_prs_f"), (), "2024-01", (("/none", "f"),), "/none", "/none", {})
+        work = Work(load_table("dcir", "er_prs_f"), (), "2024-01", (("/none", "f"),), None, "/none", "/none", {})
         with pytest.raises(Exception) as failed:  # noqa: PT011 any: it is what it says that counts
             list(landed.write_landed(work, iter([pa.RecordBatch.from_pylist([{"file": 0, "row": CANARY}])])))
         return "".join(traceback.format_exception(failed.value))

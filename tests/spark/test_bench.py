@@ -14,7 +14,7 @@ from bench.measure import Clock
 from bench.outcome import Outcome
 from jobs.errors import UnexpectedState
 from jobs.settings import Settings
-from schemas.loader import load_table
+from schemas.loader import load_table, load_tables
 
 ROWS, SEED = 3000, 42
 
@@ -78,10 +78,10 @@ def test_one_pass_over_the_bytes_and_no_plan_of_spark_reads_whole_rows(
     seen = events.seen(
         spark_hub.logs / "spark-events", load_table(SOURCE, TABLE), step.began, step.began + step.seconds
     )
-    # each is read whole by the task that writes it; copies and conflicts are found on hashes, and on keys of suspects
+    # each is read whole by the task that writes it; copies, conflicts and orphans were noted by the pull
     assert seen.scans == []
-    assert 0 < seen.rows_read < 10 * data.rows
-    assert seen.jobs > 0
+    assert seen.rows_read < data.rows
+    assert seen.jobs >= len(load_tables(SOURCE))
 
 
 def test_the_clock_counts_this_process() -> None:

@@ -100,7 +100,7 @@ def test_of_a_staged_table_the_kept_rows_are_checked(
     engine = db.open_engine(home.database)
     db.announce(engine, delivery, {}, "sha256")
     for state in ("pulled", "staged"):
-        db.record_event(engine, delivery, state, detail={"writer": "w-1"})
+        db.record_event(engine, delivery, state, detail={"writer": "w-1", "unknown": ["problem"]})
     engine.dispose()
     found, _ = check("ville/problem", "--staged", "ville/2024-03/v1")
     quarantined = [r.id for r in load_rules("ville/problem") if r.of == "quarantined"]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+
 import pyarrow as pa
+import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.rows.apart import PLACE, to_apart, to_notes
+from jobs.rows.apart import APART, PLACE, only_going, to_apart, to_notes
+from jobs.rows.noted import Seen
 from schemas.loader import Csv, Table
 from tests.spark.tables import cells, check
 from tests.unit.typing_kit import DETAILS, FRENCH, TEXT, column, typed
@@ -249,12 +254,25 @@ def test_two_keys_that_share_a_hash_are_not_taken_for_one(spark: SparkSession) -
     )
 
 
-def test_only_what_is_looked_for_is_found(spark: SparkSession) -> None:
-    rows = landed(spark, LINES, MIXED)
-    check(
-        to_apart(rows, LINES, kinds=()),
-        """
-        _file | _row | _status     | _reason
-        b.csv | 5    | quarantined | code:ACT
-        """,
-    )
+@pytest.mark.parametrize("seed", range(3))
+def test_the_pull_and_the_stage_find_the_same(spark: SparkSession, seed: int) -> None:
+    """Of a small table the pull finds what only other rows tell, of a large one the stage: by the same rules."""
+    pick = random.Random(seed)
+    lines = [(str(pick.randrange(9)), "ABC", "31/01/2024", pick.choice("CCCVX"), "1", "1,00", "") for _ in range(24)]
+    details = [(str(pick.randrange(12)), pick.choice("12x")) for _ in range(24)]
+    seen, frames = Seen({"line": LINES, "detail": DETAILS}), {}
+    for name, contract, rows in (("line", LINES, lines), ("detail", DETAILS, details)):
+        for file, of_file in (("b.csv", rows[:10]), ("a.csv", rows[10:])):
+            made = typed(contract, of_file, FRENCH, MONTH).rows
+            seen.see(name, file, made)
+            frame = spark.createDataFrame(made.append_column("_file", pa.array([file] * made.num_rows)))
+            frames[name] = frames[name].unionByName(frame) if name in frames else frame
+    apart = {"line": to_apart(frames["line"], LINES)}
+    apart["detail"] = to_apart(frames["detail"], DETAILS, only_going(frames["line"], apart["line"]))
+    noted, ended = seen.ended()
+    for name, found in apart.items():
+        rows_apart = [tuple(r) for r in found.select(*APART).collect()]
+        assert Counter((file, state, reason) for file, _, state, reason, _ in rows_apart) == ended[name]
+        by_others = {r for r in rows_apart if r[4] is None or r[2] == "duplicate"}
+        assert by_others == {tuple(r[c] for c in APART) for r in noted.to_pylist() if r["_table"] == name}
+        assert by_others

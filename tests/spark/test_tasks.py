@@ -17,11 +17,12 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs import keys
 from jobs.errors import HubError, KeyRefused, ServerUnavailable, StorageError
 from jobs.intake import landing
-from jobs.intake.landing import Landed, read_encrypted, sealed_to
+from jobs.intake.landing import EncryptedParquet, Landed, read_encrypted, sealed_to
 from jobs.lake.commits import WrittenFile
 from jobs.lake.sealed import landed_files, write_landed
 from jobs.lake.waiting import WaitingTable
 from jobs.quality.rule import Rule
+from jobs.rows.noted import NOTED
 from jobs.rows.pseudonymised import content_sum
 from jobs.rows.typed import typed_schema
 from jobs.settings import Settings
@@ -78,13 +79,14 @@ def work(spark_hub: Settings, tmp_path: Path) -> Work:
         "landing": keys.public_check_value(keys.read_public_key(spark_hub.keys / "public" / "landing.pub.pem")),
     }
     return Work(
-        LINES,
-        (RULE,),
-        "2024-01",
-        landed_files(tmp_path / "landing", LINES),
-        str(waiting(tmp_path).folder),
-        str(tmp_path / "sealed"),
-        checks,
+        table=LINES,
+        rules=(RULE,),
+        period="2024-01",
+        files=landed_files(tmp_path / "landing", LINES),
+        noted=None,
+        target=str(waiting(tmp_path).folder),
+        sealed=str(tmp_path / "sealed"),
+        checks=checks,
     )
 
 
@@ -131,6 +133,29 @@ def test_rows_that_go_on_are_written_once_and_counted_and_the_others_sealed(
     assert [tuple(r.values()) for r in found.to_pylist()] == [
         (4, None, "n4", "a.csv", 4, "conflict"),
         (4, "DEF", "n5", "a.csv", 5, "conflict"),
+    ]
+
+
+def test_what_the_pull_noted_is_neither_written_nor_lost(
+    spark: SparkSession, spark_hub: Settings, work: Work, tmp_path: Path
+) -> None:
+    rows = [
+        ("line", "a.csv", 4, "quarantined", "conflict", None),
+        ("line", "b.csv", 2, "duplicate", None, None),
+        ("line", "refused.csv", 1, "duplicate", None, "unparsable:ORD"),
+        ("other", "a.csv", 1, "duplicate", None, None),
+    ]
+    path = tmp_path / "noted.parquet"
+    wrap = sealed_to(keys.read_public_key(spark_hub.keys / "public" / "landing.pub.pem"))
+    with EncryptedParquet(path, NOTED, wrap, "landing") as file:
+        file.write(pa.Table.from_pylist([dict(zip(NOTED.names, row, strict=True)) for row in rows], NOTED))
+    reports = dict(zip(SENT, write_landed(spark, replace(work, noted=str(path)), None), strict=True))
+    assert {file: r.rows for file, r in reports.items()} == {"a.csv": 3, "b.csv": 1, "none.csv": 0, "refused.csv": 0}
+    steward = keys.read_private_key(spark_hub.keys / "steward" / "quarantine.pem")
+    sealed = [read_encrypted(p, steward).to_pylist() for p in (tmp_path / "sealed").iterdir()]
+    assert sorted((r["_file"], r["_row"], r["_reason"]) for of in sealed for r in of) == [
+        ("a.csv", 4, "conflict"),
+        ("refused.csv", 1, "duplicate"),
     ]
 
 

@@ -52,7 +52,11 @@ def test_the_agent_comes_without_spark_airflow_and_databases() -> None:
 @pytest.mark.parametrize(
     ("extra", "needs", "lacks"),
     [
-        ("spark", {"pyspark", "pyarrow", "pandas", "cryptography"}, {"apache-airflow", "great-expectations", "sqlalchemy", "fastapi"}),
+        (
+            "spark",
+            {"pyspark", "pyarrow", "pandas", "cryptography"},
+            {"apache-airflow", "great-expectations", "sqlalchemy", "fastapi"},
+        ),
         (
             "catalogue",
             {"sqlalchemy", "fastapi", "psycopg"},

@@ -140,7 +140,7 @@ def test_all_that_a_process_gets_from_its_client(run: Path, tmp_path: Path, monk
     here.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setenv("HUB_TEST_ODD", "é=\udcff\n")
-    before = os.umask(0o027)
+    before, hangup = os.umask(0o027), signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
     try:
         text = (
             "import json, os, signal, sys, time; m = os.umask(0); "
@@ -151,6 +151,7 @@ def test_all_that_a_process_gets_from_its_client(run: Path, tmp_path: Path, monk
         code, out, said = result(run, text, "one", "--two=2", TZ="Asia/Tokyo", HUB_HOME="elsewhere")
     finally:
         os.umask(before)
+        signal.signal(signal.SIGHUP, hangup)
     assert (code, said) == (0, "")
     assert out.count("\n") == 1, out.partition("\n")[2]
     environment = os.environ | {"TZ": "Asia/Tokyo", "HUB_HOME": "elsewhere"}
