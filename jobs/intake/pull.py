@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -49,14 +48,14 @@ Progress = Callable[[str, int, int], None]
 @dataclass(frozen=True)
 class FileReport:
     """One file as it was received: well-formed rows, malformed lines (in all and by reason), how many of the rows break
-    the contract (by reason), bytes, sha256."""
+    the contract, bytes, sha256."""
 
     table: str
     file: str
     rows: int
     malformed: int
     reasons: dict[str, int]
-    refused: dict[str, int]
+    refused: int
     bytes: int
     sha256: str
 
@@ -155,7 +154,7 @@ def _receive(entry: FileEntry, doors: _Doors, progress: Progress | None) -> File
     typed = typing_of(table, dialect, doors.delivery.period)
     target, apart = doors.rows / entry.table, doors.apart / entry.table
     tell = None if progress is None else (lambda done: progress(entry.name, done, entry.bytes))
-    refused = Counter[str]()
+    refused = 0
     with ExitStack() as stack:
         stream = stack.enter_context(doors.connector.open(doors.delivery, entry.name))
         file = CsvFile(stream, table, dialect, place, limit=entry.bytes, progress=tell)
@@ -167,11 +166,11 @@ def _receive(entry: FileEntry, doors: _Doors, progress: Progress | None) -> File
             block = _typed(records.rows, typed, place)
             good.write(block.rows)
             bad.write(block.refused)
-            refused.update(block.reasons)
+            refused += block.refused.num_rows
             doors.seen.see(entry.table, entry.name, block.rows)
         _compare(entry, file, place)
     lines = file.records - file.rows
-    return FileReport(entry.table, entry.name, file.rows, lines, file.malformed, dict(refused), file.size, file.sha256)
+    return FileReport(entry.table, entry.name, file.rows, lines, file.malformed, refused, file.size, file.sha256)
 
 
 def _typed(rows: pa.Table, typed: Callable[[pa.Table], Typed], place: Place) -> Typed:

@@ -90,9 +90,9 @@ class Seen:
     def ended(self) -> tuple[pa.Table, dict[str, dict[Ended, int]]]:
         """``NOTED`` of the other tables; and of each how many of its rows do not go on, by file, state and reason."""
         going: dict[str, Ints] = {}
-        parts, books = [NOTED.empty_table()], {}
+        parts, books, unknown = [NOTED.empty_table()], {}, self.unknown
         for name, table in self._tables.items():
-            if name in self.unknown:
+            if name in unknown:
                 continue
             seen = self._seen[name]
             found = _found(seen, table, going.get(table.parent.table) if table.parent else None)

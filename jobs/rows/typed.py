@@ -59,8 +59,6 @@ class Typed:
     """All of them, as ``typed_schema`` says."""
     refused: pa.Table
     """Those that break the contract, as ``refused_schema`` says."""
-    reasons: dict[str, int]
-    """How many of those there are, by reason code."""
 
 
 def typed_schema(table: Table) -> pa.Schema:
@@ -120,7 +118,6 @@ def typing_of(table: Table, csv: Csv, period: str) -> Callable[[pa.Table], Typed
         return Typed(
             pa.Table.from_arrays([*made.values(), flat(block.column(ROW)), reason, *sums], schema=schema),
             pa.Table.from_arrays([*as_sent, reason.take(refused)], schema=kept),
-            first.counts(),
         )
 
     return typed
@@ -138,10 +135,6 @@ class _First:
             if code not in self._codes:
                 self._codes.append(code)
             self.code[broken & (self.code == 0)] = self._codes.index(code)
-
-    def counts(self) -> dict[str, int]:
-        rows = np.bincount(self.code, minlength=len(self._codes))
-        return {str(code): int(n) for code, n in zip(self._codes, rows, strict=True) if code and n}
 
     def reasons(self) -> pa.StringArray:
         if len(self._codes) == 1:

@@ -29,8 +29,8 @@ from jobs.quality.rules import in_checking_order, load_rules
 from jobs.rows.counted import content_of, content_sum
 from jobs.sources.protocol import load_filters
 from jobs.spark.session import safely
-from jobs.steps.events import EVIDENCE_COLUMNS, Slice, stage_events, stage_persons, stage_resolved
-from jobs.steps.whole import released_beside, slices_beside
+from jobs.steps.events import EVIDENCE_COLUMNS, stage_events, stage_persons, stage_resolved
+from jobs.steps.whole import Slice, released_beside, slices_beside
 from schemas.loader import load, load_omop, load_source, load_tables, spark_type
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from jobs.lake.staged import StagedTable
 from jobs.sources.filters import read_books
 from jobs.sources.harmonisable import to_harmonisable
 from jobs.sources.protocol import Tables
+from jobs.steps.whole import Slice
 from schemas.loader import Table, load_source, load_tables
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-Slice = tuple[str, str]
 Given = Mapping[str, Tables]
 """Source -> its published tables, the slices that are built alone."""
 Books = list[dict[str, Any]]

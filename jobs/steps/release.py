@@ -12,8 +12,8 @@ from jobs.lake import tables as lake
 from jobs.lake.commits import RUN, is_same, last_commit
 from jobs.lake.waiting import WaitingTable
 from jobs.steps.build import KEPT_EVIDENCE, waiting
-from jobs.steps.events import Slice
 from jobs.steps.gate import require_passed
+from jobs.steps.whole import Slice
 from schemas.loader import omop_names
 
 Answer = dict[str, Any]

@@ -54,10 +54,10 @@ class Written(NamedTuple):
 
 
 def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> dict[str, Any]:
-    """Stages every table of a pulled delivery, parents first, and records its books and the counts of its rules."""
-    pulled = last_pulled(hub, delivery)
-    require_move(delivery, db.delivery_state(hub.engine, delivery), "staged")
-    _require_reader(delivery, db.delivery_state(hub.engine, delivery), pulled)
+    """Stages every table of a pulled delivery, and records its books and the counts of its rules."""
+    pulled, state = last_pulled(hub, delivery), db.delivery_state(hub.engine, delivery)
+    require_move(delivery, state, "staged")
+    _require_reader(delivery, state, pulled)
     _ = hub.spark  # checks the keys before any data is read
     # a delivery that is staged again is written beside what was written before: a commit may name that
     writer = f"{delivery.period}-v{delivery.version}-{secrets.token_hex(4)}"
@@ -98,8 +98,8 @@ def stage(hub: Hub, delivery: DeliveryId, progress: Progress | None = None) -> d
 
 
 def last_pulled(hub: Hub, delivery: DeliveryId) -> Record:
-    """What the last pull left: ``files`` (table, file, rows, malformed and its reasons, refused by reason); how the
-    rows ``ended`` that do not go on, by table; and the tables of which this is ``unknown``. Raises ``NotReady``."""
+    """What the last pull left: ``files`` (table, file, rows, malformed and its reasons, refused); how the rows
+    ``ended`` that do not go on, by table; and the tables of which this is ``unknown``. Raises ``NotReady``."""
     return _last(hub, delivery, "pulled")
 
 
